@@ -1,0 +1,59 @@
+//! What the host and the guest's agent say to each other: frames, messages, and both ends as
+//! state machines without I/O. No sockets, clocks or threads live here, and no byte sequence
+//! can make it panic: the guest is hostile.
+//!
+//! One byte stream carries everything. It may lose either end at any moment and be reopened by
+//! a new host in the middle of a half-sent frame, so a session opens with [`MAGIC`], which no
+//! sender ever writes inside a session (see [`frame`]).
+//!
+//! ```text
+//! agent:  Hunting ──MAGIC──▶ Greeted ──Hello──▶ Session ──MAGIC──▶ Greeted (all streams drop)
+//!            ▲                  │ anything else     │ malformed frame
+//!            └──────────────────┴───────────────────┘
+//! host:   Greeting ──MAGIC + Welcome(own nonce)──▶ Session ──malformed, lie or MAGIC──▶ error
+//! ```
+#![forbid(unsafe_code)]
+
+mod agent;
+mod body;
+mod failure;
+pub mod frame;
+mod greeting;
+mod host;
+mod message;
+mod mux;
+mod outbox;
+mod path;
+mod request;
+mod scanner;
+mod stream;
+
+pub use agent::{AgentConnection, AgentEvent, AgentFacts};
+pub use body::{
+    AgentState, Ending, Entry, Exited, FileKind, FileStat, LoadAverage, Measured, NetworkNumbers,
+    Opened, Started, Written,
+};
+pub use failure::{Failed, FailureCode};
+pub use frame::{Channel, MAGIC, StreamId};
+pub use host::{HostConnection, HostEvent, OpenError};
+pub use message::{
+    Answer, Awake, BadMessage, Control, Decoded, Hello, Nothing, Pong, Refused, Request, Session, Welcome,
+};
+pub use mux::{Ended, ProtocolError, ResetCode, StreamGone};
+pub use path::GuestPath;
+pub use request::{
+    Command, Exec, Identify, List, Measure, Mkdir, Ping, PowerOff, Read, Remove, Rename, Resize,
+    SetClock, Signal, Stat, Stdin, Tty, User, Write,
+};
+pub use stream::WINDOW;
+
+/// The oldest protocol version that this build speaks.
+pub const LOWEST_VERSION: u32 = 1;
+/// The newest protocol version that this build speaks.
+pub const HIGHEST_VERSION: u32 = 1;
+/// The largest message, after its frames were put together.
+pub const MAX_MESSAGE: usize = 1024 * 1024;
+/// How many streams may be open at once.
+pub const MAX_STREAMS: usize = 1024;
+/// The name of the virtio-serial port on which the agent answers.
+pub const PORT_NAME: &str = "org.machine.agent.0";
