@@ -1,0 +1,30 @@
+//! Words, decisions and promises. No I/O, no async runtime, no clock, no randomness:
+//! every choice takes values and returns values, every seam is a trait that others keep.
+
+pub mod code;
+pub mod command;
+pub mod digest;
+pub mod id;
+pub mod intent;
+pub mod machine;
+pub mod name;
+pub mod policy;
+pub mod promise;
+pub mod refusal;
+pub mod size;
+pub mod spec;
+pub mod stage;
+pub mod state;
+
+pub use code::Code;
+pub use command::Command;
+pub use digest::Digest;
+pub use id::{IntentId, MachineId};
+pub use intent::Intent;
+pub use machine::Machine;
+pub use name::{MachineName, Owner, TemplateName};
+pub use refusal::Refusal;
+pub use size::MiB;
+pub use spec::MachineSpec;
+pub use stage::{Progress, Stage};
+pub use state::State;

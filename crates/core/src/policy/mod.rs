@@ -1,0 +1,3 @@
+//! Pure choices: each takes values and returns values.
+
+pub mod admit;

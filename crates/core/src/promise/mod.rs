@@ -1,0 +1,7 @@
+//! The seams: what the engine needs of the world, as traits that others keep.
+//! Every method is repeatable; every seam has at most eight.
+
+pub mod guest;
+pub mod image_source;
+pub mod ledger;
+pub mod provider;

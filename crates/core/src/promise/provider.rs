@@ -1,0 +1,181 @@
+//! A place that holds machines: this host, later others and clouds.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::code::Code;
+use crate::command::Command;
+use crate::id::MachineId;
+use crate::machine::Generation;
+use crate::policy::admit::Capacity;
+use crate::promise::guest::{Guest, GuestError, Identity};
+use crate::promise::image_source::ImageError;
+use crate::refusal::Refusal;
+use crate::spec::MachineSpec;
+use crate::stage::Progress;
+use crate::state::Sighting;
+
+/// Holds machines. Every method may be repeated: twice is once.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// What this place has to give.
+    async fn offers(&self) -> Result<Offer, ProviderError>;
+
+    /// Makes a machine's folder and disk, from its template.
+    async fn prepare(&self, plan: &MachinePlan, progress: &Progress) -> Result<(), ProviderError>;
+
+    /// Brings a prepared machine to a power state: running until its agent answers as `plan.identity`,
+    /// or off. `Off` asks the guest first and ends the VMM when the grace is over.
+    async fn bring_to(&self, plan: &MachinePlan, power: Power, progress: &Progress) -> Result<(), ProviderError>;
+
+    /// The agent of a running machine.
+    async fn reach_guest(&self, machine: &MachineId) -> Result<Arc<dyn Guest>, ProviderError>;
+
+    /// What can be seen of a machine: at once, or when it stops running.
+    async fn observe(&self, machine: &MachineId, wait: Wait) -> Result<Observation, ProviderError>;
+
+    /// Removes everything of a machine here. Of one that is not here: nothing.
+    async fn remove(&self, machine: &MachineId) -> Result<(), ProviderError>;
+
+    /// Every machine that has something here, by listing the world and not our records.
+    async fn everything_ours(&self) -> Result<Vec<MachineId>, ProviderError>;
+}
+
+/// What a machine shall be, in this place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachinePlan {
+    /// Which machine.
+    pub id: MachineId,
+    /// Which launch of it.
+    pub generation: Generation,
+    /// What it shall be.
+    pub spec: MachineSpec,
+    /// Who the guest becomes.
+    pub identity: Identity,
+}
+
+/// What a place has to give and can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Its size.
+    pub capacity: Capacity,
+    /// The commands it can carry out.
+    pub commands: Vec<Command>,
+    /// How guests run here, for people: `kvm`, or `emulated` and why.
+    pub accelerator: String,
+}
+
+/// A power state to bring a machine to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Booted, its agent answering.
+    Running,
+    /// Off after asking the guest; the VMM is ended when the grace is over.
+    OffGently,
+    /// Off now: pulls the plug.
+    OffNow,
+}
+
+/// Whether to look now or to wait for a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Look and answer.
+    Now,
+    /// Answer when the machine does not run (any more).
+    UntilOff,
+}
+
+/// What is to be seen of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// Nothing of it is here.
+    Nothing,
+    /// Its disk is here, no VMM; how its last run ended, if it ever ran.
+    Off(Option<Ending>),
+    /// Its VMM runs this launch.
+    On(Generation),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// Which launch ended.
+    pub generation: Generation,
+    /// What it looked like.
+    pub sighting: Sighting,
+    /// Its last words, for people.
+    pub detail: String,
+}
+
+/// Why a place could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// The template's parts cannot be had.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The guest did not do its part.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// The VMM ended while the machine was starting.
+    #[error("the machine ended while it was starting: {detail}")]
+    Died {
+        /// How it ended and its boot log's tail.
+        detail: String,
+    },
+    /// The agent did not answer in time.
+    #[error("the agent did not answer within {seconds} s")]
+    Silent {
+        /// The deadline.
+        seconds: u64,
+        /// The boot log's tail.
+        log: String,
+    },
+    /// The host lacks something.
+    #[error("this host cannot run machines: {lacks}")]
+    NotCapable {
+        /// What it lacks.
+        lacks: String,
+        /// How to get it.
+        hint: String,
+    },
+    /// The host's disk is full.
+    #[error("cannot {tried}: the disk is full")]
+    DiskFull {
+        /// What was tried.
+        tried: String,
+    },
+    /// The machine does not run here.
+    #[error("the machine does not run")]
+    NotRunning,
+    /// The host refused something.
+    #[error("cannot {tried}: {detail}")]
+    Host {
+        /// What was tried.
+        tried: String,
+        /// What the host said.
+        detail: String,
+    },
+}
+
+impl From<ProviderError> for Refusal {
+    fn from(error: ProviderError) -> Self {
+        let message = error.to_string();
+        match error {
+            ProviderError::Image(image) => image.into(),
+            ProviderError::Guest(guest) => guest.into(),
+            ProviderError::Died { .. } => Self::new(Code::BootFailed, message)
+                .hint("`machine logs --boot NAME` shows the whole boot log while the machine exists"),
+            ProviderError::Silent { log, .. } => {
+                Self::new(Code::BootTimeout, format!("{message}; the boot log ends with:\n{log}"))
+                    .hint("a slow host needs a longer deadline: set `boot_timeout` of the server")
+            }
+            ProviderError::NotCapable { hint, .. } => Self::new(Code::HostNotCapable, message).hint(hint),
+            ProviderError::DiskFull { .. } => {
+                Self::new(Code::DiskFull, message).hint("free some space, or give MACHINE_HOME a larger disk")
+            }
+            ProviderError::NotRunning => Self::new(Code::MachineNotReady, message).reason("not_running"),
+            ProviderError::Host { .. } => Self::new(Code::InternalError, message),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What a machine shall be. Everything in it was checked at the door.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::name::{MachineName, TemplateName};
+use crate::size::MiB;
+
+/// A machine as it was asked for, with its template pinned to one digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineSpec {
+    /// Its name, unique per owner; also its host name. A machine without one is called by its id.
+    pub name: Option<MachineName>,
+    /// The template it is made from, as it was asked for.
+    pub template: TemplateName,
+    /// What that name meant when the machine was made.
+    pub template_digest: Digest,
+    /// Virtual processors, at least one.
+    pub cpus: u32,
+    /// Guest memory.
+    pub memory: MiB,
+    /// Size of the root disk as the guest sees it.
+    pub disk: MiB,
+    /// Environment of every command that runs in it.
+    pub envs: BTreeMap<String, String>,
+    /// Labels for people and programs to select by.
+    pub labels: BTreeMap<String, String>,
+    /// Any JSON object, kept as it came; its text form.
+    pub metadata: String,
+    /// Folder in which commands start unless they say otherwise.
+    pub cwd: Option<String>,
+}

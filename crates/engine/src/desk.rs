@@ -1,0 +1,355 @@
+//! Takes commands and finds the machine's keeper. The one list of machines lives in the desk's task.
+//!
+//! What users call create is Create and then Start: two intents under one idempotency key. A repeat
+//! after a crash between them finds the machine and starts it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use machine_core::policy::admit::admit;
+use machine_core::promise::guest::Guest;
+use machine_core::promise::image_source::{Freshness, TemplateInfo};
+use machine_core::promise::ledger::LedgerError;
+use machine_core::promise::provider::Offer;
+use machine_core::{
+    Code, Command, Machine, MachineId, MachineName, MiB, Owner, Progress, Refusal, State, TemplateName,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::keeper::{self, Answer, KeeperHandle};
+use crate::promises::Promises;
+use crate::reconcile;
+
+/// How many destroyed machines are remembered before the oldest are forgotten.
+const REMEMBERED: usize = 1024;
+
+/// A machine as it is asked for; the template's name is pinned here.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields of MachineSpec, before the template is pinned")]
+pub struct NewMachine {
+    pub name: Option<MachineName>,
+    pub template: TemplateName,
+    pub cpus: u32,
+    pub memory: MiB,
+    pub disk: MiB,
+    pub envs: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    pub metadata: String,
+    pub cwd: Option<String>,
+    /// Whether it is started, too.
+    pub then: AfterCreate,
+}
+
+/// What follows a create.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterCreate {
+    /// It is started, and answers when the create returns.
+    Start,
+    /// It rests stopped.
+    Rest,
+}
+
+/// Who asks, and with which key and request id.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Whose machines are meant.
+    pub owner: Owner,
+    /// A repeat with the same key means the same create.
+    pub key: Option<String>,
+    /// The request it came with.
+    pub request: Option<String>,
+    /// Who is told of the stages.
+    pub progress: Progress,
+}
+
+/// The engine's front: cloned freely.
+#[derive(Clone)]
+pub struct Desk {
+    promises: Promises,
+    mailbox: mpsc::Sender<Errand>,
+}
+
+enum Errand {
+    Admit { machine: Box<Machine>, reply: oneshot::Sender<Result<KeeperHandle, Refusal>> },
+    List { reply: oneshot::Sender<Vec<KeeperHandle>> },
+}
+
+impl Desk {
+    /// Opens the desk: goes on with every unfinished intent, removes what belongs to no machine.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub async fn open(promises: Promises) -> Result<Self, LedgerError> {
+        let keepers = reconcile::take_up(&promises).await?;
+        let (mailbox, errands) = mpsc::channel(64);
+        tokio::spawn(attend(promises.clone(), keepers, errands));
+        Ok(Self { promises, mailbox })
+    }
+
+    /// Makes a machine, and starts it if asked. The same key again answers the same machine.
+    ///
+    /// # Errors
+    /// A refusal; nothing is left of a machine that could not be made or started.
+    pub async fn create(&self, asked: &Asked, new: NewMachine) -> Answer {
+        let keeper = self.admit(asked, &new).await?;
+        match keeper.machine().state {
+            State::Absent => drop(self.ask(&keeper, Command::Create, asked).await?),
+            State::Destroyed => {
+                let machine = keeper.machine();
+                return Err(Refusal::new(Code::MachineNotFound, format!("machine {} was destroyed", machine.called()))
+                    .hint("the idempotency key belongs to a machine that is gone: use a new key"));
+            }
+            State::Stopped | State::Running | State::Paused | State::Hibernated | State::Failed => {}
+        }
+        match new.then {
+            AfterCreate::Rest => Ok(keeper.machine()),
+            AfterCreate::Start => match self.ask(&keeper, Command::Start, asked).await {
+                Ok(machine) => Ok(machine),
+                Err(refusal) => Err(self.clear_away(&keeper, asked, refusal).await),
+            },
+        }
+    }
+
+    /// A first start that failed leaves no machine behind.
+    async fn clear_away(&self, keeper: &KeeperHandle, asked: &Asked, refusal: Refusal) -> Refusal {
+        let never_ran = keeper.machine().started_at.is_none();
+        if never_ran && refusal.code != Code::TransitionInProgress {
+            drop(keeper.ask(Command::Destroy, asked.request.clone(), Progress::silent()).await);
+        }
+        refusal
+    }
+
+    async fn admit(&self, asked: &Asked, new: &NewMachine) -> Result<KeeperHandle, Refusal> {
+        let spec = machine_core::MachineSpec {
+            name: new.name.clone(),
+            template: new.template.clone(),
+            template_digest: self.promises.images.pin(&new.template).await?,
+            cpus: new.cpus,
+            memory: new.memory,
+            disk: new.disk,
+            envs: new.envs.clone(),
+            labels: new.labels.clone(),
+            metadata: new.metadata.clone(),
+            cwd: new.cwd.clone(),
+        };
+        admit(&spec, self.promises.provider.offers().await?.capacity)?;
+        let surroundings = &self.promises.surroundings;
+        let machine = Machine {
+            id: MachineId::from_entropy(&surroundings.entropy()),
+            owner: asked.owner.clone(),
+            spec,
+            state: State::Absent,
+            open: None,
+            reason: None,
+            generation: machine_core::machine::Generation::default(),
+            create_key: asked.key.clone(),
+            created_at: surroundings.now(),
+            started_at: None,
+            stages: Vec::new(),
+        };
+        self.errand(|reply| Errand::Admit { machine: Box::new(machine), reply }).await?
+    }
+
+    /// Asks a command of a machine and waits for its end.
+    ///
+    /// # Errors
+    /// A refusal, or why the command failed.
+    pub async fn command(&self, asked: &Asked, reference: &str, command: Command) -> Answer {
+        let keeper = self.keeper(&asked.owner, reference).await?;
+        self.ask(&keeper, command, asked).await
+    }
+
+    async fn ask(&self, keeper: &KeeperHandle, command: Command, asked: &Asked) -> Answer {
+        keeper.ask(command, asked.request.clone(), asked.progress.clone()).await
+    }
+
+    /// The machine that a reference means: an exact name beats an id, an id beats a unique prefix.
+    ///
+    /// # Errors
+    /// `machine_not_found`; `invalid_request` for a prefix that several begin with.
+    pub async fn find(&self, owner: &Owner, reference: &str) -> Answer {
+        Ok(self.keeper(owner, reference).await?.machine())
+    }
+
+    /// An owner's machines that are not destroyed, oldest first.
+    ///
+    /// # Errors
+    /// If the server is shutting down.
+    pub async fn list(&self, owner: &Owner) -> Result<Vec<Machine>, Refusal> {
+        let mut machines: Vec<Machine> = self.keepers().await?.iter().map(KeeperHandle::machine).collect();
+        machines.retain(|machine| machine.owner == *owner && is_there(machine));
+        machines.sort_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.id.cmp(&b.id)));
+        Ok(machines)
+    }
+
+    /// The agent of a running machine.
+    ///
+    /// # Errors
+    /// `machine_not_ready` if it does not run.
+    pub async fn guest(&self, owner: &Owner, reference: &str) -> Result<(Machine, Arc<dyn Guest>), Refusal> {
+        let machine = self.find(owner, reference).await?;
+        if machine.state != State::Running || machine.open.is_some() {
+            return Err(not_running(&machine));
+        }
+        let guest = self.promises.provider.reach_guest(&machine.id).await;
+        let guest = guest.map_err(|error| Refusal::from(error).about(machine.called()))?;
+        Ok((machine, guest))
+    }
+
+    /// What this place offers.
+    ///
+    /// # Errors
+    /// If the host cannot run machines.
+    pub async fn offers(&self) -> Result<Offer, Refusal> {
+        Ok(self.promises.provider.offers().await?)
+    }
+
+    /// Builds a template.
+    ///
+    /// # Errors
+    /// Why it could not be built.
+    pub async fn build(
+        &self,
+        name: &TemplateName,
+        fresh: Freshness,
+        progress: &Progress,
+    ) -> Result<TemplateInfo, Refusal> {
+        Ok(self.promises.images.build(name, fresh, progress).await?)
+    }
+
+    /// Every template here.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn templates(&self) -> Result<Vec<TemplateInfo>, Refusal> {
+        Ok(self.promises.images.list().await?)
+    }
+
+    /// What happened to machines, after event number `after`.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub async fn events(&self, after: u64, limit: u32) -> Result<Vec<machine_core::intent::Event>, Refusal> {
+        Ok(self.promises.ledger.events(after, limit).await?)
+    }
+
+    async fn keeper(&self, owner: &Owner, reference: &str) -> Result<KeeperHandle, Refusal> {
+        let mine: Vec<KeeperHandle> =
+            self.keepers().await?.into_iter().filter(|keeper| keeper.machine().owner == *owner).collect();
+        choose(&mine, reference).cloned()
+    }
+
+    async fn keepers(&self) -> Result<Vec<KeeperHandle>, Refusal> {
+        self.errand(|reply| Errand::List { reply }).await
+    }
+
+    async fn errand<T>(&self, errand: impl FnOnce(oneshot::Sender<T>) -> Errand) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let shut = || Refusal::new(Code::InternalError, "the server is shutting down").hint("try again");
+        self.mailbox.send(errand(reply)).await.map_err(|_| shut())?;
+        answer.await.map_err(|_| shut())
+    }
+}
+
+fn not_running(machine: &Machine) -> Refusal {
+    let called = machine.called();
+    match machine.open {
+        Some(open) => Refusal::of_lifecycle(machine_core::state::Why::Busy(open), called, machine.state, open),
+        None => {
+            let reason = machine.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            Refusal::new(Code::MachineNotReady, format!("machine {called} is {}{reason}", machine.state.word()))
+                .hint(format!("start it with `machine start {called}`"))
+                .reason("not_running")
+                .about(called)
+        }
+    }
+}
+
+fn is_there(machine: &Machine) -> bool {
+    machine.state.exists() || (machine.state == State::Absent && machine.open.is_some())
+}
+
+fn choose<'k>(mine: &'k [KeeperHandle], reference: &str) -> Result<&'k KeeperHandle, Refusal> {
+    let named = |keeper: &&KeeperHandle| {
+        let machine = keeper.machine();
+        is_there(&machine) && machine.spec.name.as_ref().is_some_and(|name| name.as_str() == reference)
+    };
+    if let Some(found) = mine.iter().find(named) {
+        return Ok(found);
+    }
+    if let Some(found) = mine.iter().find(|keeper| keeper.machine().id.as_str() == reference) {
+        return Ok(found);
+    }
+    let begins = |keeper: &&KeeperHandle| {
+        let machine = keeper.machine();
+        let name = machine.spec.name.as_ref().is_some_and(|name| name.as_str().starts_with(reference));
+        is_there(&machine) && !reference.is_empty() && (name || machine.id.as_str().starts_with(reference))
+    };
+    let mut found = mine.iter().filter(begins);
+    match (found.next(), found.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(Refusal::machine_not_found(reference)),
+        (Some(_), Some(_)) => {
+            Err(Refusal::new(Code::InvalidRequest, format!("several machines begin with: {reference}"))
+                .hint("say more of the name or id; `machine ls` lists them"))
+        }
+    }
+}
+
+/// The desk's task: the list of keepers, and the one place where a new machine is admitted.
+async fn attend(promises: Promises, mut keepers: Vec<KeeperHandle>, mut errands: mpsc::Receiver<Errand>) {
+    while let Some(errand) = errands.recv().await {
+        match errand {
+            Errand::List { reply } => drop(reply.send(keepers.clone())),
+            Errand::Admit { machine, reply } => {
+                forget_old(&mut keepers);
+                drop(reply.send(seat(&promises, &mut keepers, *machine)));
+            }
+        }
+    }
+}
+
+/// Finds the machine that the same key made, refuses a name that is taken, or seats a new keeper.
+fn seat(promises: &Promises, keepers: &mut Vec<KeeperHandle>, machine: Machine) -> Result<KeeperHandle, Refusal> {
+    for keeper in keepers.iter() {
+        let other = keeper.machine();
+        if other.owner != machine.owner {
+            continue;
+        }
+        let never_made = other.state == State::Absent && !keeper.is_kept();
+        if machine.create_key.is_some() && other.create_key == machine.create_key && !never_made {
+            return if same_wish(&other, &machine) {
+                Ok(keeper.clone())
+            } else {
+                Err(Refusal::new(Code::InvalidRequest, "the idempotency key was used for another machine")
+                    .hint("use a new key for a different machine"))
+            };
+        }
+        let named_so = other.spec.name.is_some() && other.spec.name == machine.spec.name;
+        if named_so && other.state != State::Destroyed && (keeper.is_kept() || other.state.exists()) {
+            return Err(LedgerError::NameTaken(machine.called().to_owned()).into());
+        }
+    }
+    let keeper = keeper::spawn(promises.clone(), machine, None);
+    keepers.push(keeper.clone());
+    Ok(keeper)
+}
+
+/// Whether two creates wish the same; the template's digest may have moved on in between.
+fn same_wish(old: &Machine, new: &Machine) -> bool {
+    let mut wish = new.spec.clone();
+    wish.template_digest = old.spec.template_digest.clone();
+    wish == old.spec
+}
+
+/// Drops keepers of machines that were never made, and the oldest of those destroyed.
+fn forget_old(keepers: &mut Vec<KeeperHandle>) {
+    keepers.retain(|keeper| keeper.machine().state != State::Absent || keeper.is_kept());
+    let destroyed = keepers.iter().filter(|keeper| keeper.machine().state == State::Destroyed).count();
+    let mut surplus = destroyed.saturating_sub(REMEMBERED);
+    keepers.retain(|keeper| {
+        let forgotten = surplus > 0 && keeper.machine().state == State::Destroyed;
+        surplus -= usize::from(forgotten);
+        !forgotten
+    });
+}

@@ -1,0 +1,71 @@
+//! One verb, one file: the steps of each command.
+
+pub mod create;
+pub mod destroy;
+pub mod start;
+pub mod stop;
+
+use std::sync::Arc;
+
+use machine_core::promise::guest::Identity;
+use machine_core::promise::provider::{MachinePlan, Provider};
+use machine_core::{Code, Command, Machine, Progress, Refusal};
+
+use crate::carry_out::Step;
+use crate::promises::Promises;
+
+/// The commands that have steps.
+pub const CARRIED_OUT: [Command; 4] = [Command::Create, Command::Start, Command::Stop, Command::Destroy];
+
+/// What every step works with.
+#[derive(Clone)]
+pub struct Scene {
+    /// The place that holds the machine.
+    pub provider: Arc<dyn Provider>,
+    /// What the machine shall be.
+    pub plan: MachinePlan,
+    /// Who is told.
+    pub progress: Progress,
+}
+
+impl Scene {
+    /// The scene of one operation on a machine.
+    #[must_use]
+    pub fn of(promises: &Promises, machine: &Machine, progress: Progress) -> Self {
+        let identity = Identity {
+            hostname: machine.hostname().to_owned(),
+            machine_id: machine_id(machine.id.as_str()),
+            envs: machine.spec.envs.clone(),
+            cwd: machine.spec.cwd.clone(),
+            now: promises.surroundings.now(),
+        };
+        let plan = MachinePlan {
+            id: machine.id.clone(),
+            generation: machine.generation,
+            spec: machine.spec.clone(),
+            identity,
+        };
+        Self { provider: promises.provider.clone(), plan, progress }
+    }
+}
+
+/// The guest's machine-id: 32 hexadecimal digits that follow from our id, so that a repeat is the same.
+fn machine_id(id: &str) -> String {
+    id.bytes().skip(1).take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The steps of a command.
+///
+/// # Errors
+/// `not_implemented` for a command that this version does not carry out.
+pub fn steps(command: Command, scene: &Scene) -> Result<Vec<Box<dyn Step>>, Refusal> {
+    match command {
+        Command::Create => Ok(create::steps(scene)),
+        Command::Start => Ok(start::steps(scene)),
+        Command::Stop => Ok(stop::steps(scene)),
+        Command::Destroy => Ok(destroy::steps(scene)),
+        Command::Pause | Command::Resume | Command::Hibernate | Command::Snapshot | Command::Restore => {
+            Err(Refusal::new(Code::NotImplemented, format!("{} is not implemented yet", command.word())))
+        }
+    }
+}
