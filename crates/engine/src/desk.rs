@@ -316,8 +316,7 @@ fn seat(promises: &Promises, keepers: &mut Vec<KeeperHandle>, machine: Machine) 
         if other.owner != machine.owner {
             continue;
         }
-        let never_made = other.state == State::Absent && !keeper.is_kept();
-        if machine.create_key.is_some() && other.create_key == machine.create_key && !never_made {
+        if machine.create_key.is_some() && other.create_key == machine.create_key && answers_its_key(keeper) {
             return if same_wish(&other, &machine) {
                 Ok(keeper.clone())
             } else {
@@ -333,6 +332,17 @@ fn seat(promises: &Promises, keepers: &mut Vec<KeeperHandle>, machine: Machine) 
     let keeper = keeper::spawn(promises.clone(), machine, None);
     keepers.push(keeper.clone());
     Ok(keeper)
+}
+
+/// Whether a repeat of its create means this machine. One that was never made, or was cleared away
+/// before it ever ran, is no answer: the repeat makes a new one.
+fn answers_its_key(keeper: &KeeperHandle) -> bool {
+    let machine = keeper.machine();
+    match machine.state {
+        State::Absent => keeper.is_kept(),
+        State::Destroyed => machine.started_at.is_some(),
+        State::Stopped | State::Running | State::Paused | State::Hibernated | State::Failed => true,
+    }
 }
 
 /// Whether two creates wish the same; the template's digest may have moved on in between.

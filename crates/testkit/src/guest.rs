@@ -1,0 +1,57 @@
+//! A guest that has no commands and no files: it answers that it cannot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use machine_core::promise::guest::{
+    ExecRequest, FileInfo, FileSink, FileSource, Guest, GuestError, GuestFiles, GuestProcess, Identity, WriteOptions,
+};
+
+/// See the module.
+pub struct FakeGuest;
+
+fn cannot<T>(what: &str) -> Result<T, GuestError> {
+    Err(GuestError::Unsupported(format!("{what} in a fake guest")))
+}
+
+#[async_trait]
+impl Guest for FakeGuest {
+    async fn wake_as(&self, _identity: &Identity) -> Result<(), GuestError> {
+        Ok(())
+    }
+    async fn exec(&self, _request: ExecRequest) -> Result<Box<dyn GuestProcess>, GuestError> {
+        cannot("exec")
+    }
+    fn files(&self) -> Arc<dyn GuestFiles> {
+        Arc::new(Self)
+    }
+    async fn ping(&self) -> Result<Duration, GuestError> {
+        Ok(Duration::ZERO)
+    }
+    async fn power_off(&self, _grace: Duration) -> Result<(), GuestError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl GuestFiles for FakeGuest {
+    async fn read(&self, _path: &str, _user: Option<&str>) -> Result<(FileInfo, Box<dyn FileSource>), GuestError> {
+        cannot("read")
+    }
+    async fn write(&self, _path: &str, _options: WriteOptions) -> Result<Box<dyn FileSink>, GuestError> {
+        cannot("write")
+    }
+    async fn list(&self, _path: &str, _depth: u32) -> Result<Vec<FileInfo>, GuestError> {
+        cannot("list")
+    }
+    async fn stat(&self, _path: &str) -> Result<FileInfo, GuestError> {
+        cannot("stat")
+    }
+    async fn remove(&self, _path: &str) -> Result<(), GuestError> {
+        cannot("remove")
+    }
+    async fn make_folder(&self, _path: &str) -> Result<(), GuestError> {
+        cannot("make_folder")
+    }
+}

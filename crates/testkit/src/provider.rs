@@ -1,0 +1,187 @@
+//! A place whose machines are entries in a map. It can fail, be slow, and lose a VMM.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use machine_core::machine::Generation;
+use machine_core::policy::admit::Capacity;
+use machine_core::promise::guest::Guest;
+use machine_core::promise::provider::{Ending, MachinePlan, Observation, Offer, Power, Provider, ProviderError, Wait};
+use machine_core::stage::Progress;
+use machine_core::state::Sighting;
+use machine_core::{Command, MachineId, MiB};
+use tokio::sync::Notify;
+
+use crate::crash::Tripwire;
+use crate::guest::FakeGuest;
+
+/// What is there of one machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// The launch that runs.
+    pub on: Option<Generation>,
+    /// How the last one ended.
+    pub ending: Option<Ending>,
+}
+
+/// What can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// Preparing a disk.
+    Prepare,
+    /// Booting.
+    Boot,
+    /// Removing.
+    Remove,
+}
+
+/// The place, shared between lives of the server.
+#[derive(Default)]
+pub struct Site {
+    machines: Mutex<BTreeMap<MachineId, Remains>>,
+    faults: Mutex<BTreeSet<Fault>>,
+    changed: Notify,
+}
+
+/// The fake provider of one life of the server.
+pub struct FakeProvider {
+    site: Arc<Site>,
+    tripwire: Tripwire,
+}
+
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Site {
+    /// Makes something fail until it is mended.
+    pub fn break_at(&self, fault: Fault) {
+        held(&self.faults).insert(fault);
+    }
+
+    /// Mends everything.
+    pub fn mend(&self) {
+        held(&self.faults).clear();
+    }
+
+    /// What is there of every machine.
+    #[must_use]
+    pub fn everything(&self) -> BTreeMap<MachineId, Remains> {
+        held(&self.machines).clone()
+    }
+
+    /// Puts something there that no ledger knows.
+    pub fn plant(&self, id: MachineId) {
+        held(&self.machines).insert(id, Remains::default());
+    }
+
+    /// Ends a machine's run as if from outside.
+    pub fn end_run(&self, id: &MachineId, sighting: Sighting) {
+        if let Some(remains) = held(&self.machines).get_mut(id)
+            && let Some(generation) = remains.on.take()
+        {
+            remains.ending = Some(Ending { generation, sighting, detail: "ended by the test".to_owned() });
+        }
+        self.changed.notify_waiters();
+    }
+
+    fn fails(&self, fault: Fault) -> Result<(), ProviderError> {
+        if held(&self.faults).contains(&fault) {
+            return Err(ProviderError::Host { tried: format!("{fault:?}"), detail: "broken by the test".to_owned() });
+        }
+        Ok(())
+    }
+
+    fn bring_to(&self, plan: &MachinePlan, power: Power) -> Result<(), ProviderError> {
+        let mut machines = held(&self.machines);
+        match power {
+            Power::Running => {
+                self.fails(Fault::Boot)?;
+                let remains = machines.get_mut(&plan.id).ok_or(ProviderError::NotRunning)?;
+                remains.on = Some(plan.generation);
+            }
+            Power::OffGently | Power::OffNow => {
+                if let Some(remains) = machines.get_mut(&plan.id) {
+                    remains.on = None;
+                }
+            }
+        }
+        drop(machines);
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    fn see(&self, id: &MachineId) -> Observation {
+        match held(&self.machines).get(id) {
+            None => Observation::Nothing,
+            Some(Remains { on: Some(generation), .. }) => Observation::On(*generation),
+            Some(Remains { on: None, ending }) => Observation::Off(ending.clone()),
+        }
+    }
+}
+
+impl FakeProvider {
+    /// A life's view of a place.
+    #[must_use]
+    pub fn new(site: Arc<Site>, tripwire: Tripwire) -> Self {
+        Self { site, tripwire }
+    }
+}
+
+#[async_trait]
+impl Provider for FakeProvider {
+    async fn offers(&self) -> Result<Offer, ProviderError> {
+        Ok(Offer {
+            capacity: Capacity { cpus: 2, memory: MiB(4096) },
+            commands: vec![Command::Create, Command::Start, Command::Stop, Command::Destroy],
+            accelerator: "none (a fake)".to_owned(),
+        })
+    }
+
+    async fn prepare(&self, plan: &MachinePlan, _progress: &Progress) -> Result<(), ProviderError> {
+        self.tripwire
+            .through(|| {
+                held(&self.site.machines).entry(plan.id.clone()).or_default();
+                self.site.fails(Fault::Prepare)
+            })
+            .await
+    }
+
+    async fn bring_to(&self, plan: &MachinePlan, power: Power, _progress: &Progress) -> Result<(), ProviderError> {
+        self.tripwire.through(|| self.site.bring_to(plan, power)).await
+    }
+
+    async fn reach_guest(&self, machine: &MachineId) -> Result<Arc<dyn Guest>, ProviderError> {
+        match self.site.see(machine) {
+            Observation::On(_) => Ok(Arc::new(FakeGuest)),
+            Observation::Nothing | Observation::Off(_) => Err(ProviderError::NotRunning),
+        }
+    }
+
+    async fn observe(&self, machine: &MachineId, wait: Wait) -> Result<Observation, ProviderError> {
+        loop {
+            let changed = self.site.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            match (wait, self.site.see(machine)) {
+                (Wait::UntilOff, Observation::On(_)) => changed.await,
+                (Wait::UntilOff | Wait::Now, seen) => return Ok(seen),
+            }
+        }
+    }
+
+    async fn remove(&self, machine: &MachineId) -> Result<(), ProviderError> {
+        self.tripwire
+            .through(|| {
+                self.site.fails(Fault::Remove)?;
+                held(&self.site.machines).remove(machine);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn everything_ours(&self) -> Result<Vec<MachineId>, ProviderError> {
+        self.tripwire.through(|| Ok(held(&self.site.machines).keys().cloned().collect())).await
+    }
+}
