@@ -1,0 +1,62 @@
+//! How the guest's files keep their owners while they are on the host: root's own ids, or a user
+//! namespace over the building user's subordinate ids.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::tool::{Tool, ToolError, UNSHARE};
+
+const RM: Tool = Tool { name: "rm", package: "coreutils" };
+
+/// Whose ids the guest's files have on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// We are root: the ids are as in the guest.
+    Root,
+    /// We are a user: the ids are mapped.
+    Mapped,
+}
+
+impl Ownership {
+    /// What this process can do.
+    pub(crate) fn of_this_process() -> Self {
+        if rustix::process::geteuid().is_root() { Self::Root } else { Self::Mapped }
+    }
+
+    /// mmdebstrap's word for it.
+    pub(crate) fn mode(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Mapped => "unshare",
+        }
+    }
+
+    /// A command for `tool` that sees the guest's ids.
+    pub(crate) fn command(self, tool: Tool) -> Result<Command, ToolError> {
+        match self {
+            Self::Root => tool.command(),
+            Self::Mapped => {
+                let mut command = UNSHARE.command()?;
+                command.args(["--map-auto", "--map-root-user", "--"]).arg(tool.find()?);
+                Ok(command)
+            }
+        }
+    }
+
+    /// Removes `paths`, whoever owns what is below them; what is not there is no failure.
+    pub(crate) fn remove<P: AsRef<OsStr>>(self, paths: impl IntoIterator<Item = P>) -> Result<(), ToolError> {
+        let mut command = self.command(RM)?;
+        command.args(["-rf", "--"]).args(paths);
+        RM.run(command, &|_| ()).map(drop)
+    }
+
+    /// Removes the folder `path`; without a tool where plain removal does.
+    pub(crate) fn remove_folder(self, path: &Path) -> Result<(), ToolError> {
+        if fs::remove_dir_all(path).is_ok() {
+            return Ok(());
+        }
+        self.remove([path])
+    }
+}
