@@ -1,0 +1,187 @@
+//! Where everything of one boot is: paths, sizes, identity. What a driver turns into a `LaunchPlan`.
+//! Knows no VMM. Sockets and logs have fixed names in the run folder, listed here and nowhere else.
+
+use std::fmt;
+use std::num::NonZeroU8;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Mebibytes of guest memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MiB(pub u32);
+
+/// A machine's name for the host: a DNS label, so that it is safe in a path, a cgroup and an argument.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MachineId(String);
+
+/// The text is not a DNS label of 1 to 63 of `[a-z0-9-]`.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("not a machine id: {0:?}")]
+pub struct NotAMachineId(pub String);
+
+impl MachineId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for MachineId {
+    type Error = NotAMachineId;
+
+    fn try_from(text: String) -> Result<Self, NotAMachineId> {
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let fits = (1..=63).contains(&text.len());
+        if fits && !text.starts_with('-') && text.bytes().all(legal) {
+            Ok(Self(text))
+        } else {
+            Err(NotAMachineId(text))
+        }
+    }
+}
+
+impl From<MachineId> for String {
+    fn from(id: MachineId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for MachineId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// Counts a machine's starts, so that a late report about an older VMM loses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Generation(pub u64);
+
+/// An Ethernet address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MacAddress(pub [u8; 6]);
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, f] = self.0;
+        write!(out, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+    }
+}
+
+/// The guest's one network card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    /// Its address.
+    pub mac: MacAddress,
+    /// Where its frames go.
+    pub link: Link,
+}
+
+/// Where a network card's frames go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Link {
+    /// The VMM's own user-mode network, which lets nothing out to the host or beyond.
+    UserRestricted,
+}
+
+/// The root disk: an overlay over a base that the overlay's own header names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootDisk {
+    /// The machine's own qcow2 file.
+    pub overlay: PathBuf,
+}
+
+/// One cold boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootPlan {
+    /// Whose boot this is.
+    pub machine: MachineId,
+    /// Which start of the machine.
+    pub generation: Generation,
+    /// An uncompressed kernel with a PVH entry (vmlinux).
+    pub kernel: PathBuf,
+    /// The agent and the modules it needs to reach the root disk.
+    pub initramfs: PathBuf,
+    /// Kernel parameters on top of the driver's own.
+    pub parameters: Vec<String>,
+    /// The root disk.
+    pub root: RootDisk,
+    /// Virtual processors.
+    pub cpus: NonZeroU8,
+    /// Guest memory.
+    pub memory: MiB,
+    /// The network card.
+    pub nic: Nic,
+    /// The run folder.
+    pub run: RunFolder,
+}
+
+/// The folder of one running machine: its sockets, its logs, and what its supervisor wrote down.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RunFolder(pub PathBuf);
+
+impl RunFolder {
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The VMM's control socket.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.0.join("qmp.sock")
+    }
+
+    /// The agent's byte stream.
+    #[must_use]
+    pub fn agent_socket(&self) -> PathBuf {
+        self.0.join("agent.sock")
+    }
+
+    /// The launch plan that the supervisor was given.
+    #[must_use]
+    pub fn plan_file(&self) -> PathBuf {
+        self.0.join("plan.json")
+    }
+
+    /// Who supervises; present once the VMM runs.
+    #[must_use]
+    pub fn supervisor_file(&self) -> PathBuf {
+        self.0.join("supervisor.json")
+    }
+
+    /// How the VMM ended; present once it has.
+    #[must_use]
+    pub fn exit_file(&self) -> PathBuf {
+        self.0.join("exit.json")
+    }
+
+    /// What the supervisor itself had to say.
+    #[must_use]
+    pub fn supervisor_log(&self) -> PathBuf {
+        self.0.join("supervisor.log")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_id_is_a_dns_label() {
+        for good in ["m0", "web-1", "mabcdefghij0123456789"] {
+            assert_eq!(MachineId::try_from(good.to_owned()).unwrap().as_str(), good);
+        }
+        for bad in ["", "-a", "a/b", "A", "a,b", "..", &"x".repeat(64)] {
+            assert!(MachineId::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mac_address_is_written_as_hex_pairs() {
+        assert_eq!(MacAddress([0x52, 0x54, 0, 0x0a, 0xff, 1]).to_string(), "52:54:00:0a:ff:01");
+    }
+}

@@ -1,0 +1,202 @@
+//! The seam of a hypervisor: a `Driver` says what to run and what it can do, a `Control` talks to one
+//! running VMM. Neither spawns, waits or kills: see `process`.
+
+pub mod qemu;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::accelerator::Accelerator;
+use crate::boot_plan::BootPlan;
+use crate::launch_plan::LaunchPlan;
+use crate::tsc::KiloHertz;
+
+/// What a driver may or may not be able to do with a running machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feature {
+    /// Stop and continue the virtual processors.
+    Pause,
+    /// Ask the guest to power off.
+    PowerButton,
+    /// Take memory back from the guest.
+    Balloon,
+    /// Change the number of virtual processors.
+    ResizeCpus,
+    /// Change the amount of memory.
+    ResizeMemory,
+    /// Grow a disk.
+    ResizeDisk,
+}
+
+/// How a driver saves a running machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaveMode {
+    /// Device state, and the pages in which the machine differs from its image.
+    PrivatePages,
+    /// Device state; the memory file is the save.
+    InPlace,
+    /// The VMM writes memory and state itself.
+    VmmDump {
+        /// Whether it can write only what changed.
+        diff: bool,
+    },
+    /// It cannot.
+    None,
+}
+
+/// What a driver can do, as data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Everything it does; what is not here is refused.
+    pub features: &'static [Feature],
+    /// How it saves.
+    pub save: SaveMode,
+}
+
+impl Capabilities {
+    /// Yes or no, for one feature.
+    #[must_use]
+    pub fn has(&self, feature: Feature) -> bool {
+        self.features.contains(&feature)
+    }
+}
+
+/// What a plan must know of this computer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Host {
+    /// What runs the guest's instructions.
+    pub accelerator: Accelerator,
+    /// The rate of the time stamp counter, where it is constant and known.
+    pub tsc: Option<KiloHertz>,
+}
+
+/// Why there is no launch plan.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PlanRefusal {
+    /// A path that the VMM's arguments cannot carry.
+    #[error("path is not absolute UTF-8 text: {}", .0.display())]
+    Path(PathBuf),
+    /// A Unix socket's path has 107 bytes at most.
+    #[error("socket path is longer than 107 bytes: {}", .0.display())]
+    SocketPath(PathBuf),
+    /// A kernel parameter with a space, a quote or a control character.
+    #[error("not a kernel parameter: {0:?}")]
+    Parameter(String),
+    /// The kernel cuts its command line at 2048 bytes.
+    #[error("kernel command line has {0} bytes; 2047 is the most")]
+    CommandLine(usize),
+    /// The VMM is too old.
+    #[error("{program} offers no machine type that this version knows; {oldest} is the oldest")]
+    MachineType {
+        /// The VMM.
+        program: String,
+        /// The oldest that would do.
+        oldest: &'static str,
+    },
+    /// No named processor that we know runs here.
+    #[error("this host's processor satisfies none of the known processor models")]
+    CpuModel,
+    /// More processors than the machine type takes.
+    #[error("{asked} processors; {most} is the most")]
+    Cpus {
+        /// What was asked.
+        asked: u8,
+        /// What goes.
+        most: u8,
+    },
+}
+
+/// One hypervisor, as far as it can be known without running it.
+#[async_trait]
+pub trait Driver: Send + Sync {
+    /// Its name, as users write it.
+    fn name(&self) -> &'static str;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// What to run for this boot. Pure: reads nothing, creates nothing.
+    fn plan(&self, boot: &BootPlan, host: &Host) -> Result<LaunchPlan, PlanRefusal>;
+
+    /// Reaches a VMM's control socket; keeps trying until the deadline, since it may just be starting.
+    async fn connect(&self, socket: &Path, within: Duration) -> Result<Box<dyn Control>, ControlError>;
+}
+
+/// What a VMM says it is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VmmStatus {
+    /// Not yet running guest code.
+    Starting,
+    /// Running guest code.
+    Running,
+    /// Its processors are stopped, its memory is kept.
+    Paused,
+    /// The guest ended; the VMM is about to.
+    Ended,
+    /// The VMM stopped the guest because of an error of its own or of a disk.
+    Broken,
+}
+
+/// Why a VMM did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody listens.
+    #[error("cannot reach the control socket {}", socket.display())]
+    Connect {
+        /// Which socket.
+        socket: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The VMM closed the conversation, mostly because it ended.
+    #[error("the VMM closed its control socket during {command}")]
+    Closed {
+        /// What we were asking.
+        command: &'static str,
+    },
+    /// The VMM did not answer in time.
+    #[error("the VMM did not answer {command} within {} ms", within.as_millis())]
+    Silent {
+        /// What we were asking.
+        command: &'static str,
+        /// How long we waited.
+        within: Duration,
+    },
+    /// The VMM said no.
+    #[error("the VMM refused {command}: {reason}")]
+    Refused {
+        /// What we were asking.
+        command: &'static str,
+        /// Its words.
+        reason: String,
+    },
+    /// The VMM said something that is not its dialect.
+    #[error("the VMM's answer to {command} makes no sense: {what}")]
+    Garbled {
+        /// What we were asking.
+        command: &'static str,
+        /// The start of what it said.
+        what: String,
+    },
+}
+
+/// The conversation with one running VMM.
+#[async_trait]
+pub trait Control: Send + Sync {
+    /// What it is doing.
+    async fn status(&self) -> Result<VmmStatus, ControlError>;
+
+    /// Stops its processors. Twice is once.
+    async fn pause(&self) -> Result<(), ControlError>;
+
+    /// Lets its processors go on. Twice is once.
+    async fn resume(&self) -> Result<(), ControlError>;
+
+    /// Presses the power button; whether the guest follows is the guest's affair.
+    async fn press_power_button(&self) -> Result<(), ControlError>;
+
+    /// Ends the VMM, whatever the guest thinks of it. Ok once it is ending.
+    async fn quit(&self) -> Result<(), ControlError>;
+}

@@ -1,0 +1,34 @@
+//! What to run: a program, its arguments and the files it wants first. Made by a driver, carried out by
+//! `supervise`. It is plain data and travels to the supervisor as JSON.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::boot_plan::{Generation, MachineId, RunFolder};
+
+/// One VMM, ready to be started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchPlan {
+    /// Whose VMM it is.
+    pub machine: MachineId,
+    /// Which start of the machine.
+    pub generation: Generation,
+    /// The VMM's program.
+    pub program: PathBuf,
+    /// Its arguments, without the program's name.
+    pub arguments: Vec<String>,
+    /// Files to write, readable by the owner alone, before it starts.
+    pub files: Vec<PlannedFile>,
+    /// Where its sockets, logs and records are.
+    pub run: RunFolder,
+}
+
+/// A file that the VMM reads at its start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedFile {
+    /// Where.
+    pub path: PathBuf,
+    /// What.
+    pub contents: String,
+}

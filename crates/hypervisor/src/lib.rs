@@ -1,0 +1,17 @@
+//! Virtual machine monitors: what to run, how to talk to it, and the processes themselves.
+//!
+//! `driver` decides (a pure launch plan) and speaks one VMM's dialect; `process` and `supervise` alone
+//! spawn, log, wait, kill and re-adopt; `accelerator` finds out whether KVM runs real guests here.
+//! Knows nothing of machines' lifecycle, images or networks outside the VMM.
+
+pub mod accelerator;
+pub mod boot_plan;
+pub mod driver;
+pub mod launch_plan;
+pub mod process;
+pub mod supervise;
+pub mod tsc;
+
+mod bounded_log;
+mod sys;
+mod whole_file;

@@ -1,0 +1,124 @@
+//! What a supervisor writes down, for whichever server comes to read it.
+
+use std::io;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Identity;
+use crate::boot_plan::{Generation, MachineId, RunFolder};
+use crate::whole_file;
+
+/// Written once the VMM runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SupervisorRecord {
+    /// Whose VMM.
+    pub machine: MachineId,
+    /// Which start of the machine.
+    pub generation: Generation,
+    /// Which boot of the host.
+    pub boot: String,
+    /// The supervisor's process.
+    pub supervisor: Identity,
+    /// The VMM's process.
+    pub vmm: Identity,
+    /// The cgroup that was made for both, if the host allows that.
+    pub cgroup: Option<PathBuf>,
+    /// What the host did not allow, as sentences for `machine doctor`.
+    pub notes: Vec<String>,
+}
+
+impl SupervisorRecord {
+    /// The record in this folder, if there is one.
+    pub fn read(run: &RunFolder) -> io::Result<Option<Self>> {
+        whole_file::read_json(&run.supervisor_file())
+    }
+
+    /// Removes the empty cgroup; a full one, or none, stays as it is.
+    pub(crate) fn sweep_cgroup(&self) {
+        if let Some(path) = &self.cgroup
+            && let Err(error) = std::fs::remove_dir(path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(machine = %self.machine, %error, cgroup = %path.display(), "cannot remove cgroup");
+        }
+    }
+}
+
+/// Whether the supervisor was told to end its VMM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asked {
+    /// By a signal to the supervisor.
+    Yes,
+    /// The VMM ended by itself, by its control socket, or was killed by someone.
+    No,
+}
+
+/// How a VMM ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitStatus {
+    /// By itself, with this code. 0: the guest powered off or rebooted, or the VMM was told to quit.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It never ran.
+    NotStarted {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for ExitStatus {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(out, "exit code {code}"),
+            Self::Signal(signal) => write!(out, "signal {signal}"),
+            Self::NotStarted { reason } => write!(out, "never started: {reason}"),
+        }
+    }
+}
+
+/// Written once the VMM has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// Whose VMM.
+    pub machine: MachineId,
+    /// Which start of the machine.
+    pub generation: Generation,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Whether the supervisor was told to.
+    pub asked: Asked,
+    /// When, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+}
+
+impl ExitRecord {
+    /// The record in this folder, if there is one.
+    pub fn read(run: &RunFolder) -> io::Result<Option<Self>> {
+        whole_file::read_json(&run.exit_file())
+    }
+}
+
+/// What is known of a VMM that is no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Its supervisor wrote it down.
+    Recorded(ExitRecord),
+    /// Its supervisor was killed, and the VMM with it.
+    SupervisorKilled,
+    /// The host has booted since.
+    HostRebooted,
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Recorded(exit) => exit.status.fmt(out),
+            Self::SupervisorKilled => out.write_str("its supervisor was killed"),
+            Self::HostRebooted => out.write_str("the host has booted since"),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The exact command lines, one argument per line. A difference here is a different machine: saved ones
+//! would no longer fit. So it is made on purpose, with a reason in the commit.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::num::NonZeroU8;
+use std::path::{Path, PathBuf};
+
+use machine_hypervisor::accelerator::Accelerator;
+use machine_hypervisor::boot_plan::{BootPlan, Generation, Link, MacAddress, MachineId, MiB, Nic, RootDisk, RunFolder};
+use machine_hypervisor::driver::qemu::{Installation, Q35, Qemu};
+use machine_hypervisor::driver::{Driver, Feature, Host, PlanRefusal, SaveMode};
+use machine_hypervisor::launch_plan::LaunchPlan;
+use machine_hypervisor::tsc::KiloHertz;
+
+fn boot() -> BootPlan {
+    BootPlan {
+        machine: MachineId::try_from("m0123456789abcdefghij".to_owned()).unwrap(),
+        generation: Generation(7),
+        kernel: PathBuf::from("/home/machine/kernel/vmlinux"),
+        initramfs: PathBuf::from("/home/machine/kernel/initramfs.lz4"),
+        parameters: vec!["machine.hostname=web".to_owned()],
+        root: RootDisk { overlay: PathBuf::from("/home/machine/disks/a,b.qcow2") },
+        cpus: NonZeroU8::new(2).unwrap(),
+        memory: MiB(512),
+        nic: Nic { mac: MacAddress([0x52, 0x54, 0, 1, 2, 3]), link: Link::UserRestricted },
+        run: RunFolder(PathBuf::from("/run/machine/m0123456789abcdefghij")),
+    }
+}
+
+fn qemu() -> Qemu {
+    Qemu::new(Installation {
+        program: PathBuf::from("/usr/bin/qemu-system-x86_64"),
+        version: "10.0.2 (Debian)".to_owned(),
+        machine_types: ["pc-q35-9.2", "pc-q35-10.0"].iter().filter_map(|name| Q35::parse(name)).collect(),
+        kvm_cpu_models: vec!["Haswell-v4".to_owned(), "Cascadelake-Server-v4".to_owned()],
+    })
+}
+
+const TCG: Host = Host { accelerator: Accelerator::Tcg, tsc: Some(KiloHertz(2_100_000)) };
+const KVM: Host = Host { accelerator: Accelerator::Kvm, tsc: Some(KiloHertz(2_100_000)) };
+
+fn refused(change: impl FnOnce(&mut BootPlan)) -> PlanRefusal {
+    let mut boot = boot();
+    change(&mut boot);
+    qemu().plan(&boot, &TCG).expect_err("this plan must be refused")
+}
+
+fn check(name: &str, plan: &LaunchPlan) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/driver/qemu/golden").join(name);
+    let actual = format!("{}\n{}\n", plan.program.display(), plan.arguments.join("\n"));
+    if fs::read_to_string(&golden).unwrap_or_default() == actual {
+        return;
+    }
+    let new = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&new, &actual).unwrap();
+    let (new, golden) = (new.display(), golden.display());
+    panic!("the command line differs from {name}\n  look:  diff {golden} {new}\n  bless: cp {new} {golden}\n");
+}
+
+#[test]
+fn the_command_line_under_tcg() {
+    check("cold-tcg.args", &qemu().plan(&boot(), &TCG).unwrap());
+}
+
+#[test]
+fn the_command_line_under_kvm() {
+    check("cold-kvm.args", &qemu().plan(&boot(), &KVM).unwrap());
+}
+
+#[test]
+fn the_guest_trusts_its_clock_only_if_it_is_told_the_rate() {
+    let plan = qemu().plan(&boot(), &Host { tsc: None, ..TCG }).unwrap();
+    assert!(!plan.arguments.iter().any(|argument| argument.contains("tsc=")));
+}
+
+#[test]
+fn no_processor_is_whatever_the_host_has() {
+    for host in [TCG, KVM] {
+        let plan = qemu().plan(&boot(), &host).unwrap();
+        let at = plan.arguments.iter().position(|argument| argument == "-cpu").unwrap();
+        let model = &plan.arguments[at + 1];
+        assert!(model.contains("-v") && model.ends_with(",enforce"), "{model}");
+    }
+}
+
+#[test]
+fn a_plan_survives_its_way_to_the_supervisor() {
+    let plan = qemu().plan(&boot(), &TCG).unwrap();
+    let text = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<LaunchPlan>(&text).unwrap(), plan);
+}
+
+#[test]
+fn what_qemu_cannot_be_told_is_refused() {
+    let long = PathBuf::from(format!("/{}", "x".repeat(100)));
+    assert!(matches!(refused(|boot| boot.run = RunFolder(long)), PlanRefusal::SocketPath(_)));
+    assert!(matches!(refused(|boot| boot.kernel = PathBuf::from("vmlinux")), PlanRefusal::Path(_)));
+    assert!(matches!(refused(|boot| boot.parameters.push("a b".to_owned())), PlanRefusal::Parameter(_)));
+    assert!(matches!(refused(|boot| boot.parameters.push("x".repeat(2048))), PlanRefusal::CommandLine(_)));
+    assert!(matches!(refused(|boot| boot.cpus = NonZeroU8::MAX), PlanRefusal::Cpus { asked: 255, .. }));
+}
+
+#[test]
+fn a_host_that_satisfies_no_model_or_machine_is_refused() {
+    let bare = |types: &[&str]| {
+        let installation = qemu().installation().clone();
+        let machine_types = types.iter().filter_map(|name| Q35::parse(name)).collect();
+        Qemu::new(Installation { machine_types, kvm_cpu_models: vec![], ..installation })
+    };
+    assert!(matches!(bare(&["pc-q35-7.2"]).plan(&boot(), &TCG), Err(PlanRefusal::MachineType { .. })));
+    assert_eq!(bare(&["pc-q35-10.0"]).plan(&boot(), &KVM), Err(PlanRefusal::CpuModel));
+}
+
+#[test]
+fn the_driver_claims_what_it_does_and_nothing_else() {
+    let can = qemu().capabilities();
+    assert!(can.has(Feature::Pause) && can.has(Feature::PowerButton));
+    for not_yet in [Feature::Balloon, Feature::ResizeCpus, Feature::ResizeMemory, Feature::ResizeDisk] {
+        assert!(!can.has(not_yet), "{not_yet:?}");
+    }
+    assert_eq!(can.save, SaveMode::None);
+}

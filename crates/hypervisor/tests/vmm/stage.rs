@@ -1,0 +1,56 @@
+//! A run folder, and launch plans whose VMM is a line of shell.
+
+use std::path::{Path, PathBuf};
+
+use machine_hypervisor::boot_plan::{Generation, MachineId, RunFolder};
+use machine_hypervisor::launch_plan::LaunchPlan;
+use machine_hypervisor::process::{Ending, ExitRecord, LaunchError, Vmm, this_program};
+
+pub(crate) struct Stage {
+    pub(crate) home: tempfile::TempDir,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        Self { home: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn run(&self) -> RunFolder {
+        RunFolder(self.home.path().join("m1"))
+    }
+
+    pub(crate) fn plan(&self, program: &str, arguments: &[&str]) -> LaunchPlan {
+        // The cgroup is named after the machine, and other tests run beside us.
+        let name = self.home.path().file_name().unwrap().to_str().unwrap();
+        let id: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+        LaunchPlan {
+            machine: MachineId::try_from(format!("test-{id}")).unwrap(),
+            generation: Generation(3),
+            program: PathBuf::from(program),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            files: vec![],
+            run: self.run(),
+        }
+    }
+
+    pub(crate) async fn launch(&self, shell: &str) -> Result<Vmm, LaunchError> {
+        Vmm::launch(&self.plan("/bin/sh", &["-c", shell]), &this_program()).await
+    }
+}
+
+pub(crate) fn recorded(ending: Ending) -> ExitRecord {
+    match ending {
+        Ending::Recorded(exit) => exit,
+        other => panic!("no record of the end: {other:?}"),
+    }
+}
+
+/// Whether this process runs; a dead one that nobody took note of does not.
+pub(crate) fn runs(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+pub(crate) fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |about| about.len())
+}
