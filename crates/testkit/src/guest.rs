@@ -32,6 +32,9 @@ impl Guest for FakeGuest {
     async fn power_off(&self, _grace: Duration) -> Result<(), GuestError> {
         Ok(())
     }
+    fn is_lost(&self) -> bool {
+        false
+    }
 }
 
 #[async_trait]

@@ -1,6 +1,7 @@
 //! The agent, seen from the host. What it answers comes from a hostile guest.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,16 @@ pub trait Guest: Send + Sync {
 
     /// Asks it to end its processes within the grace and power off. Returns when it was understood.
     async fn power_off(&self, grace: Duration) -> Result<(), GuestError>;
+
+    /// Whether the connection has ended, so that it must be reached anew.
+    fn is_lost(&self) -> bool;
+}
+
+/// Reaches the agent behind a socket.
+#[async_trait]
+pub trait GuestDoor: Send + Sync {
+    /// Waits until somebody listens at the socket and an agent answers there.
+    async fn reach(&self, socket: &Path, within: Duration) -> Result<Arc<dyn Guest>, GuestError>;
 }
 
 /// A command that runs in a guest. Dropping it hangs the command up.
@@ -98,8 +109,6 @@ pub struct Identity {
     pub machine_id: String,
     /// The environment of every command.
     pub envs: BTreeMap<String, String>,
-    /// Folder in which commands start.
-    pub cwd: Option<String>,
     /// The wall clock; the provider sets it anew for each attempt.
     pub now: Timestamp,
 }

@@ -1,0 +1,5 @@
+//! Places that hold machines. Only this host, so far.
+
+pub mod local;
+
+pub use local::{HostSettings, LocalProvider};

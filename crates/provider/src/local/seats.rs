@@ -1,0 +1,52 @@
+//! Who works on which machine, and the connections to the guests that answered.
+//!
+//! A launch is not taken back halfway: it holds its machine's seat until the VMM is on record, also
+//! when the command that asked for it was given up. Whoever pulls the plug waits for the seat.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use machine_core::MachineId;
+use machine_core::promise::guest::Guest;
+use tokio::sync::OwnedMutexGuard;
+
+/// One seat and at most one guest a machine.
+#[derive(Default)]
+pub(super) struct Seats(Mutex<HashMap<MachineId, Seat>>);
+
+#[derive(Default)]
+struct Seat {
+    taken: Arc<tokio::sync::Mutex<()>>,
+    guest: Option<Arc<dyn Guest>>,
+}
+
+impl Seats {
+    /// Waits for a machine's seat and takes it.
+    pub(super) async fn take(&self, machine: &MachineId) -> OwnedMutexGuard<()> {
+        let taken = self.held().entry(machine.clone()).or_default().taken.clone();
+        taken.lock_owned().await
+    }
+
+    /// The guest of a machine, if its connection lives.
+    pub(super) fn guest(&self, machine: &MachineId) -> Option<Arc<dyn Guest>> {
+        self.held().get(machine)?.guest.clone().filter(|guest| !guest.is_lost())
+    }
+
+    /// Keeps the connection to a guest.
+    pub(super) fn keep_guest(&self, machine: &MachineId, guest: Arc<dyn Guest>) {
+        self.held().entry(machine.clone()).or_default().guest = Some(guest);
+    }
+
+    /// Drops the connection to a guest, and the seat if nobody holds or awaits it.
+    pub(super) fn forget_guest(&self, machine: &MachineId) {
+        if let Some(seat) = self.held().get_mut(machine) {
+            seat.guest = None;
+        }
+        self.held().retain(|_, seat| seat.guest.is_some() || Arc::strong_count(&seat.taken) > 1);
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<MachineId, Seat>> {
+        // Nothing that holds it can panic halfway: the map stays whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
