@@ -125,14 +125,14 @@ async fn an_opened_intent_is_unfinished_until_it_is_closed(ledger: &dyn Ledger) 
     assert!(machines(ledger).await.is_empty() && unfinished(ledger).await.is_empty());
     let (intent, open) = promise(1, &machine(1, Some("web"), State::Absent), Command::Create, State::Stopped);
     ledger.open(&intent, &open).await.expect("opens");
-    assert_eq!(unfinished(ledger).await, [intent.clone()]);
-    assert_eq!(machines(ledger).await, [open.clone()]);
+    assert_eq!(unfinished(ledger).await, std::slice::from_ref(&intent));
+    assert_eq!(machines(ledger).await, std::slice::from_ref(&open));
     assert!(events(ledger).await.is_empty(), "nothing happened yet");
 
     let made = at(&open, State::Stopped);
     ledger.close(&intent.id, &Outcome::Landed, &made).await.expect("closes");
     assert!(unfinished(ledger).await.is_empty());
-    assert_eq!(machines(ledger).await, [made.clone()]);
+    assert_eq!(machines(ledger).await, std::slice::from_ref(&made));
     let events = events(ledger).await;
     assert_eq!(events.len(), 1);
     assert_eq!(
@@ -298,7 +298,7 @@ async fn what_was_seen_is_written_with_its_event(ledger: &dyn Ledger) {
     let made = create(ledger, 1, &machine(1, Some("web"), State::Stopped)).await;
     let failed = Machine { reason: Some("its VMM died".to_owned()), ..at(&made, State::Failed) };
     ledger.witness(&failed, "failed").await.expect("writes");
-    assert_eq!(machines(ledger).await, [failed.clone()]);
+    assert_eq!(machines(ledger).await, std::slice::from_ref(&failed));
     let last = events(ledger).await.pop().expect("an event");
     assert_eq!((last.what.as_str(), last.state, last.machine), ("failed", State::Failed, failed.id));
     assert_eq!(last.reason.as_deref(), Some("its VMM died"));
