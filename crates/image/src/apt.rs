@@ -1,7 +1,7 @@
 //! Asks the mirror through apt, with state and cache of our own: signatures are checked as the host's
 //! apt does, and the host's own sources and lists stay as they are.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -60,6 +60,12 @@ pub(crate) struct Package {
     depends: String,
 }
 
+impl fmt::Display for Package {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}={}", self.name, self.version)
+    }
+}
+
 impl Package {
     /// The first package whose name starts with `prefix` that this one depends on.
     pub(crate) fn dependency(&self, prefix: &str) -> Option<&str> {
@@ -115,7 +121,7 @@ impl PrivateApt {
     /// Downloads `package`, checked by its signed index.
     pub(crate) fn download(&self, package: &Package, heard: &dyn Fn(&str)) -> Result<PathBuf, AptError> {
         let mut download = self.command(APT_GET)?;
-        download.args(["-q", "download"]).arg(format!("{}={}", package.name, package.version));
+        download.args(["-q", "download"]).arg(package.to_string());
         APT_GET.run(download, heard)?;
         let start = format!("{}_", package.name);
         let found = fs::read_dir(&self.root)

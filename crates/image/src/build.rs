@@ -16,7 +16,7 @@ use crate::debian::{Finish, PACKAGES, Rootfs, SETUP};
 use crate::digest::Digest;
 use crate::disk::RootDisk;
 use crate::host_sources::HostSources;
-use crate::kernel;
+use crate::kernel::{self, UnpackedKernel};
 use crate::progress::{Phase, Report, during};
 use crate::seal::{Sealed, seal};
 use crate::template::manifest::Manifest;
@@ -97,47 +97,49 @@ fn build_in(
     inputs: &Inputs,
     report: Report<'_>,
 ) -> Result<(), BuildError> {
+    let Workshop { folder, ownership, .. } = workshop;
+    let (kernel, epoch) = build_kernel(workshop, request, inputs, report)?;
+    let tar = folder.join("rootfs.tar");
+    during(Phase::Build, report, |heard| {
+        let modules = (kernel.modules.as_path(), kernel.parts.version.as_str());
+        let rootfs = Rootfs { sources: &inputs.sources, authorities: &inputs.authorities, modules, epoch };
+        rootfs.build(folder, &tar, *ownership, heard)
+    })?;
+    let packages = during(Phase::Disk, report, |heard| {
+        let finish = Finish { sources: &inputs.sources, epoch };
+        let disk = RootDisk { tar: &tar, finish, inputs: &inputs.digest };
+        disk.build(folder, &workshop.template.join(ROOT_DISK), *ownership, heard)
+    })?;
+    during(Phase::Seal, report, |_| {
+        let identity = workshop.identity(inputs, &kernel, packages)?;
+        let manifest = Manifest::new(BASE, request.now, identity);
+        seal(&request.images, Sealed { folder: &workshop.template, manifest: &manifest })?;
+        Ok::<_, BuildError>(())
+    })
+}
+
+/// The kernel, its parts already in the template; and the date that the build gives its files.
+fn build_kernel(
+    workshop: &Workshop,
+    request: &BuildRequest,
+    inputs: &Inputs,
+    report: Report<'_>,
+) -> Result<(UnpackedKernel, i64), BuildError> {
     let root = workshop.folder.join("apt");
     let (apt, package, epoch) = during(Phase::Resolve, report, |heard| {
         let apt = PrivateApt::prepare(&root, &kernel::sources(&inputs.sources), heard)?;
         let package = kernel::resolve(&apt, heard)?;
-        heard(&format!("kernel {} {}", package.name, package.version));
+        heard(&format!("kernel {package}"));
         let epoch = apt.released().unwrap_or_else(|| request.now.as_second());
         Ok::<_, BuildError>((apt, package, epoch))
     })?;
     let deb = during(Phase::Fetch, report, |heard| apt.download(&package, heard))?;
     let kernel = during(Phase::Kernel, report, |heard| {
-        let kernel = kernel::unpack(&deb, &workshop.folder.join("kernel"), heard)?;
+        let kernel = kernel::unpack(&package, &deb, &workshop.folder.join("kernel"), heard)?;
         workshop.keep_kernel(&kernel)?;
         Ok::<_, BuildError>(kernel)
     })?;
-    let tar = workshop.folder.join("rootfs.tar");
-    during(Phase::Build, report, |heard| {
-        let modules = (kernel.modules.as_path(), kernel.parts.version.as_str());
-        Rootfs { sources: &inputs.sources, authorities: &inputs.authorities, modules, epoch }.build(
-            &workshop.folder,
-            &tar,
-            workshop.ownership,
-            heard,
-        )
-    })?;
-    let packages = during(Phase::Disk, report, |heard| {
-        let finish = Finish { sources: &inputs.sources, epoch };
-        let image = workshop.template.join(ROOT_DISK);
-        RootDisk { tar: &tar, finish, inputs: &inputs.digest }.build(
-            &workshop.folder,
-            &image,
-            workshop.ownership,
-            heard,
-        )
-    })?;
-    during(Phase::Seal, report, |_| {
-        let kernel_package = format!("{}={}", package.name, package.version);
-        let identity = workshop.identity(inputs, &kernel, kernel_package, packages)?;
-        let manifest = Manifest::new(BASE, request.now, identity);
-        seal(&request.images, Sealed { folder: &workshop.template, manifest: &manifest })?;
-        Ok::<_, BuildError>(())
-    })
+    Ok((kernel, epoch))
 }
 
 /// What decides a template, as far as this host decides it.

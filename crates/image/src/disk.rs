@@ -16,6 +16,8 @@ const BLOCK: u64 = 4096;
 /// Left free in the image; the disk over it is larger, and the agent grows the file system.
 const FREE: u64 = 300 * MIB;
 const JOURNAL: u64 = 32 * MIB;
+/// The largest size, in blocks, that the file system keeps room to grow to: 4 TiB.
+const GROWS_TO: u64 = 1 << 30;
 /// Spelt out, so that a newer mke2fs makes the same image. Without checksums of inodes, whose dates are
 /// set afterwards; with checksums of groups, so that growing the file system writes little.
 const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,flex_bg,sparse_super,large_file,huge_file,uninit_bg,dir_nlink,extra_isize";
@@ -78,7 +80,7 @@ impl RootDisk<'_> {
         File::create(image).and_then(|file| file.set_len(bytes)).map_err(at(image))?;
         self.format(&tree, image, ownership, heard)?;
         ext4_times::settle(image, self.finish.epoch)?;
-        ownership.remove_folder(&tree)?;
+        ownership.remove([&tree])?;
         Ok(packages)
     }
 
@@ -89,9 +91,9 @@ impl RootDisk<'_> {
         command.env("E2FSPROGS_FAKE_TIME", &epoch).env("SOURCE_DATE_EPOCH", &epoch);
         command.args(["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "16384", "-m", "0"]);
         command.args(["-L", "machine-root", "-O", FEATURES, "-U", &id]);
-        command
-            .arg("-E")
-            .arg(format!("hash_seed={id},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,nodiscard"));
+        command.arg("-E").arg(format!(
+            "hash_seed={id},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,nodiscard,resize={GROWS_TO}"
+        ));
         command.arg("-J").arg(format!("size={}", JOURNAL / MIB));
         command.arg("-d").arg(tree).arg(image);
         MKE2FS.run(command, heard)?;
@@ -102,6 +104,8 @@ impl RootDisk<'_> {
 fn unpack(tar: &Path, tree: &Path, ownership: Ownership, heard: &dyn Fn(&str)) -> Result<(), ToolError> {
     let mut command = ownership.command(TAR)?;
     command.args(["--extract", "--numeric-owner", "--same-owner", "--preserve-permissions"]);
+    // The guest's device nodes come from its kernel, and a user could not make them here.
+    command.args(["--anchored", "--exclude=./dev/*"]);
     command.args(["--xattrs", "--xattrs-include=*", "--file"]).arg(tar).arg("--directory").arg(tree);
     TAR.run(command, heard).map(drop)
 }

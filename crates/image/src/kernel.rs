@@ -84,6 +84,8 @@ pub struct KernelParts {
 /// A kernel package unpacked on the host.
 pub(crate) struct UnpackedKernel {
     pub(crate) parts: KernelParts,
+    /// Its package, `name=version`.
+    pub(crate) package: String,
     /// The uncompressed boot image.
     pub(crate) vmlinux: Vec<u8>,
     /// The folder with all modules of this version, indexed by depmod.
@@ -108,8 +110,13 @@ pub(crate) fn resolve(apt: &PrivateApt, heard: &dyn Fn(&str)) -> Result<Package,
     Ok(apt.show(name, heard)?)
 }
 
-/// Unpacks the package file `deb` into `tree`.
-pub(crate) fn unpack(deb: &Path, tree: &Path, heard: &dyn Fn(&str)) -> Result<UnpackedKernel, KernelError> {
+/// Unpacks the file `deb` of `package` into `tree`.
+pub(crate) fn unpack(
+    package: &Package,
+    deb: &Path,
+    tree: &Path,
+    heard: &dyn Fn(&str),
+) -> Result<UnpackedKernel, KernelError> {
     let mut extract = DPKG_DEB.command()?;
     extract.arg("--extract").arg(deb).arg(tree);
     DPKG_DEB.run(extract, heard)?;
@@ -122,7 +129,7 @@ pub(crate) fn unpack(deb: &Path, tree: &Path, heard: &dyn Fn(&str)) -> Result<Un
     let vmlinux =
         payload::vmlinux(&read(&image)?).map_err(|source| KernelError::Payload { path: image.clone(), source })?;
     let parts = KernelParts { modules: boot_modules(&modules)?, version };
-    Ok(UnpackedKernel { parts, vmlinux, modules })
+    Ok(UnpackedKernel { parts, package: package.to_string(), vmlinux, modules })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, KernelError> {

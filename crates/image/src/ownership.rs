@@ -2,8 +2,6 @@
 //! namespace over the building user's subordinate ids.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use crate::tool::{Tool, ToolError, UNSHARE};
@@ -45,18 +43,11 @@ impl Ownership {
         }
     }
 
-    /// Removes `paths`, whoever owns what is below them; what is not there is no failure.
+    /// Removes `paths`, whoever owns what is below them; what is not there is no failure, and what a killed
+    /// tool may have mounted there is left alone.
     pub(crate) fn remove<P: AsRef<OsStr>>(self, paths: impl IntoIterator<Item = P>) -> Result<(), ToolError> {
         let mut command = self.command(RM)?;
-        command.args(["-rf", "--"]).args(paths);
+        command.args(["-rf", "--one-file-system", "--"]).args(paths);
         RM.run(command, &|_| ()).map(drop)
-    }
-
-    /// Removes the folder `path`; without a tool where plain removal does.
-    pub(crate) fn remove_folder(self, path: &Path) -> Result<(), ToolError> {
-        if fs::remove_dir_all(path).is_ok() {
-            return Ok(());
-        }
-        self.remove([path])
     }
 }

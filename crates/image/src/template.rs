@@ -110,6 +110,21 @@ impl Template {
         };
         let digest =
             Digest::try_from(text.trim().to_owned()).map_err(|error| damaged(name, "refs", error.to_string()))?;
+        Self::open(images, digest, name)
+    }
+
+    /// Finds the template with this digest, whether or not a name still stands for it.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged.
+    pub fn by_digest(images: &Path, digest: &Digest) -> Result<Self, TemplateError> {
+        if !folder(images, digest).exists() {
+            return Err(TemplateError::Unknown { name: digest.to_string() });
+        }
+        Self::open(images, digest.clone(), digest.as_str())
+    }
+
+    fn open(images: &Path, digest: Digest, name: &str) -> Result<Self, TemplateError> {
         let folder = folder(images, &digest);
         let bytes = fs::read(folder.join(MANIFEST)).map_err(|error| damaged(name, MANIFEST, error.to_string()))?;
         let manifest = Manifest::parse(&bytes).map_err(|reason| damaged(name, MANIFEST, reason))?;
@@ -126,19 +141,20 @@ impl Template {
     /// # Errors
     /// When the folder cannot be read or one of them is damaged.
     pub fn list(images: &Path) -> Result<Vec<Self>, TemplateError> {
+        let names = entries(&images.join(REFS))?.into_iter().filter(|name| is_name(name));
+        names.map(|name| Self::load(images, &name)).collect()
+    }
+
+    /// The templates that no name stands for: a rebuild leaves the one before it, since machines may stand on it.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn unnamed(images: &Path) -> Result<Vec<Digest>, TemplateError> {
         let refs = images.join(REFS);
-        let folder = match fs::read_dir(&refs) {
-            Ok(folder) => folder,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(TemplateError::Io { path: refs, source }),
-        };
-        let mut names: Vec<String> = folder
-            .filter_map(Result::ok)
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .filter(|name| is_name(name))
-            .collect();
-        names.sort();
-        names.iter().map(|name| Self::load(images, name)).collect()
+        let named: Vec<String> =
+            entries(&refs)?.iter().filter_map(|name| fs::read_to_string(refs.join(name)).ok()).collect();
+        let all = entries(&images.join(TEMPLATES))?.into_iter().filter_map(|name| Digest::try_from(name).ok());
+        Ok(all.filter(|digest| !named.iter().any(|text| text.trim() == digest.as_str())).collect())
     }
 
     /// Takes the name away, and the template too if no other name stands for it.
@@ -149,16 +165,26 @@ impl Template {
     /// When there is none of this name, or it cannot be removed.
     pub fn remove(images: &Path, name: &str) -> Result<(), TemplateError> {
         let named = ref_path(images, name)?;
-        let digest = fs::read_to_string(&named).map_err(|_| TemplateError::Unknown { name: name.to_owned() })?;
+        let text = fs::read_to_string(&named).map_err(|_| TemplateError::Unknown { name: name.to_owned() })?;
         fs::remove_file(&named).map_err(|source| TemplateError::Io { path: named, source })?;
-        let others = fs::read_dir(images.join(REFS)).into_iter().flatten().filter_map(Result::ok);
-        let kept = others.filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|other| other == digest);
-        let Ok(digest) = Digest::try_from(digest.trim().to_owned()) else { return Ok(()) };
-        let folder = folder(images, &digest);
-        if kept || !folder.exists() {
-            return Ok(());
+        match Digest::try_from(text.trim().to_owned()) {
+            Ok(digest) if Self::unnamed(images)?.contains(&digest) => Self::remove_unnamed(images, &digest),
+            Ok(_) | Err(_) => Ok(()),
         }
-        fs::remove_dir_all(&folder).map_err(|source| TemplateError::Io { path: folder, source })
+    }
+
+    /// Removes a template that no name stands for; of nothing, that is no failure.
+    ///
+    /// The caller makes sure that no machine stands on it.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove_unnamed(images: &Path, digest: &Digest) -> Result<(), TemplateError> {
+        let folder = folder(images, digest);
+        match fs::remove_dir_all(&folder) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(TemplateError::Io { path: folder, source }),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Checks every part.
@@ -223,6 +249,19 @@ impl Template {
 
 fn damaged(name: &str, part: &str, reason: String) -> TemplateError {
     TemplateError::Damaged { name: name.to_owned(), part: part.to_owned(), reason }
+}
+
+/// The names in a folder, sorted; none where it is not there.
+fn entries(path: &Path) -> Result<Vec<String>, TemplateError> {
+    let folder = match fs::read_dir(path) {
+        Ok(folder) => folder,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(TemplateError::Io { path: path.to_owned(), source }),
+    };
+    let mut names: Vec<String> =
+        folder.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Where the template with this digest lives.

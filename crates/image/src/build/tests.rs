@@ -1,6 +1,7 @@
 //! What a build promises before it needs the mirror. The rest is examples/build_base.rs.
 
 use super::*;
+use crate::tool::ToolError;
 
 /// A host with one source and one authority.
 fn host() -> tempfile::TempDir {
@@ -45,7 +46,7 @@ fn a_failed_build_leaves_nothing_behind() {
         ..BuildRequest::new(images.path(), Rebuild::WhenChanged, Timestamp::UNIX_EPOCH)
     };
     let error = build_base(&request, &|_| ()).unwrap_err();
-    assert!(error.hint().is_some(), "{error}");
+    assert!(matches!(error.tool(), Some(ToolError::Failed { tool: "apt-get", .. })), "{error}");
     assert_eq!(fs::read_dir(images.path()).unwrap().count(), 0);
 }
 

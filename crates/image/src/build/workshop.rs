@@ -56,7 +56,6 @@ impl Workshop {
         &self,
         inputs: &Inputs,
         kernel: &UnpackedKernel,
-        kernel_package: String,
         packages: Vec<String>,
     ) -> Result<Identity, BuildError> {
         let modules = kernel.parts.modules.iter().map(|module| {
@@ -68,7 +67,7 @@ impl Workshop {
             release: inputs.sources.codename.clone(),
             architecture: "amd64".to_owned(),
             kernel_version: kernel.parts.version.clone(),
-            kernel_package,
+            kernel_package: kernel.package.clone(),
             root_disk: self.part(ROOT_DISK)?,
             root_filesystem: "ext4".to_owned(),
             vmlinux: self.part(VMLINUX)?,
@@ -88,7 +87,7 @@ impl Workshop {
 impl Drop for Workshop {
     fn drop(&mut self) {
         // What cannot be removed now is removed by the next sweep.
-        let _ = self.ownership.remove_folder(&self.folder);
+        let _ = self.ownership.remove([&self.folder]);
     }
 }
 

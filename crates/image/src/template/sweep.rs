@@ -49,7 +49,7 @@ pub fn sweep_unfinished(images: &Path) -> Result<Vec<PathBuf>, SweepError> {
         let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED));
         if ours && !is_held(&path) {
             Ownership::of_this_process()
-                .remove_folder(&path)
+                .remove([&path])
                 .map_err(|source| SweepError::Remove { path: path.clone(), source })?;
             removed.push(path);
         }

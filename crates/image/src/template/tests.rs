@@ -84,6 +84,20 @@ fn sealing_the_same_again_changes_nothing() {
 }
 
 #[test]
+fn a_rebuild_leaves_the_template_before_it_to_its_machines() {
+    let images = tempfile::tempdir().unwrap();
+    let old = sealed(images.path(), "base", b"root");
+    let new = sealed(images.path(), "base", b"newer");
+    assert_eq!(Template::load(images.path(), "base").unwrap(), new);
+    assert_eq!(Template::by_digest(images.path(), &old.digest).unwrap(), old);
+    assert_eq!(Template::unnamed(images.path()).unwrap(), std::slice::from_ref(&old.digest));
+    for _ in 0..2 {
+        Template::remove_unnamed(images.path(), &old.digest).unwrap();
+    }
+    assert!(matches!(Template::by_digest(images.path(), &old.digest), Err(TemplateError::Unknown { .. })));
+}
+
+#[test]
 fn a_template_goes_with_its_last_name() {
     let images = tempfile::tempdir().unwrap();
     let template = sealed(images.path(), "base", b"root");
