@@ -1,5 +1,6 @@
 //! What the agent answers. Field numbers are append-only.
 
+use crate::message::BadMessage;
 use crate::path::GuestPath;
 use minicbor::{Decode, Encode};
 
@@ -103,6 +104,28 @@ pub struct Entry {
     /// What it is; a link is not followed.
     #[n(1)]
     pub stat: FileStat,
+}
+
+impl Entry {
+    /// The bytes of one line of a listing.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        minicbor::to_vec(self).expect("writing to memory does not fail")
+    }
+
+    /// Reads a whole listing.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn decode_all(bytes: &[u8]) -> Result<Vec<Self>, BadMessage> {
+        let mut decoder = minicbor::Decoder::new(bytes);
+        let mut entries = Vec::new();
+        while decoder.position() < bytes.len() {
+            let bad = |source| BadMessage { length: bytes.len(), source };
+            entries.push(decoder.decode().map_err(bad)?);
+        }
+        Ok(entries)
+    }
 }
 
 /// A file is open and its content follows.

@@ -67,9 +67,9 @@ impl Kind {
 /// One of a stream's byte channels; each flows both ways with its own windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Channel {
-    /// Standard input towards the guest; content of files both ways; terminal output back.
+    /// Standard input towards the guest; content of files both ways.
     Content,
-    /// Standard output of a command.
+    /// Standard output of a command, or all output of its terminal.
     Stdout,
     /// Standard error of a command.
     Stderr,

@@ -151,6 +151,13 @@ pub struct Read {
     pub user: Option<User>,
 }
 
+impl Read {
+    /// The whole file, as root.
+    pub fn new(path: impl Into<GuestPath>) -> Self {
+        Self { path: path.into(), offset: None, limit: None, user: None }
+    }
+}
+
 /// Take a file's content: data until its end. Answered by `Written`.
 ///
 /// The content goes to a temporary name in the same folder and is renamed at the end, so a lost
@@ -178,6 +185,13 @@ pub struct Write {
     pub truncate: bool,
 }
 
+impl Write {
+    /// A whole new content, as root.
+    pub fn new(path: impl Into<GuestPath>) -> Self {
+        Self { path: path.into(), mode: None, user: None, make_parents: false, truncate: true }
+    }
+}
+
 /// List a folder. Answered by [`crate::Entry`] values, each a CBOR map, one after the other as
 /// data on the content channel, its end, and `Done`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -192,6 +206,13 @@ pub struct List {
     /// With whose rights.
     #[n(2)]
     pub user: Option<User>,
+}
+
+impl List {
+    /// The folder's own entries, as root.
+    pub fn new(path: impl Into<GuestPath>) -> Self {
+        Self { path: path.into(), depth: 1, user: None }
+    }
 }
 
 /// Describe a file. Answered by `Status`.
@@ -210,6 +231,13 @@ pub struct Stat {
     pub user: Option<User>,
 }
 
+impl Stat {
+    /// What a link leads to, as root.
+    pub fn new(path: impl Into<GuestPath>) -> Self {
+        Self { path: path.into(), follow: true, user: None }
+    }
+}
+
 /// Remove a file or folder. Answered by `Done`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -224,6 +252,13 @@ pub struct Remove {
     /// With whose rights.
     #[n(2)]
     pub user: Option<User>,
+}
+
+impl Remove {
+    /// A file or an empty folder, as root.
+    pub fn new(path: impl Into<GuestPath>) -> Self {
+        Self { path: path.into(), recursive: false, user: None }
+    }
 }
 
 /// Make a folder. Answered by `Done`.
@@ -243,6 +278,13 @@ pub struct Mkdir {
     /// With whose rights, and owned by whom.
     #[n(3)]
     pub user: Option<User>,
+}
+
+impl Mkdir {
+    /// A folder and those on the way, as root.
+    pub fn new(path: impl Into<GuestPath>) -> Self {
+        Self { path: path.into(), parents: true, mode: None, user: None }
+    }
 }
 
 /// Give a file another name. Answered by `Done`.

@@ -1,0 +1,131 @@
+//! From what the host asked to what the kernel needs: user, folder, environment, program.
+
+use super::sys::{Launch, Terminal};
+use crate::failure::{failed, invalid};
+use crate::house::DefaultEnv;
+use crate::users::{self, Account};
+use machine_agent_protocol::{Command, Exec, Failed, FailureCode};
+use std::ffi::{CString, OsStr};
+use std::fs::Metadata;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+const WORKSPACE: &str = "/workspace";
+const ROOT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const USER_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games";
+const SHELL: &str = "/bin/sh";
+
+/// Everything but the start itself.
+pub(crate) fn launch(exec: &Exec, default_env: &DefaultEnv, stdio: [OwnedFd; 3]) -> Result<Launch, Failed> {
+    let account = users::find(exec.user.as_ref())?;
+    let cwd = folder(exec, &account)?;
+    let env = environment(exec, &account, default_env);
+    let argv = match &exec.command {
+        Command::Argv(argv) => argv.clone(),
+        Command::Shell(line) => vec![SHELL.to_owned(), "-c".to_owned(), line.clone()],
+    };
+    let name = argv.first().filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| invalid("no program was named"))?;
+    let program = find_program(name, &cwd, env.get("PATH").map_or("", String::as_str))?;
+    let (program, argv) = with_interpreter(program, argv);
+    let env = env.into_iter().map(|(name, value)| format!("{name}={value}"));
+    Ok(Launch {
+        program: c_string(program.into_os_string().into_vec())?,
+        argv: argv.into_iter().map(c_string).collect::<Result<_, _>>()?,
+        env: env.map(c_string).collect::<Result<_, _>>()?,
+        cwd: c_string(cwd.into_os_string().into_vec())?,
+        uid: account.uid,
+        gid: account.gid,
+        groups: account.groups,
+        stdio,
+        terminal: if exec.tty.is_some() { Terminal::Controlling } else { Terminal::None },
+    })
+}
+
+fn folder(exec: &Exec, account: &Account) -> Result<PathBuf, Failed> {
+    if let Some(cwd) = &exec.cwd {
+        let cwd = Path::new(OsStr::from_bytes(cwd.as_bytes()));
+        let tried = || format!("cannot enter the folder {}", cwd.display());
+        return match std::fs::metadata(cwd) {
+            Ok(found) if found.is_dir() => Ok(cwd.to_owned()),
+            Ok(_) => Err(Failed { code: FailureCode::NotADirectory, message: format!("{}: not a folder", tried()) }),
+            Err(error) => Err(failed(tried(), &error)),
+        };
+    }
+    let usable = [WORKSPACE, &account.home].into_iter().find(|folder| Path::new(folder).is_dir());
+    Ok(PathBuf::from(usable.unwrap_or("/")))
+}
+
+fn environment(exec: &Exec, account: &Account, default_env: &DefaultEnv) -> DefaultEnv {
+    let path = if account.uid == 0 { ROOT_PATH } else { USER_PATH };
+    let own = [
+        ("PATH", path),
+        ("HOME", &account.home),
+        ("USER", &account.name),
+        ("LOGNAME", &account.name),
+        ("SHELL", &account.shell),
+        ("LANG", "C.UTF-8"),
+    ];
+    let mut env: DefaultEnv = own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    env.extend(default_env.clone());
+    if let Some(tty) = &exec.tty {
+        env.insert("TERM".to_owned(), tty.term.clone());
+    }
+    env.extend(exec.env.clone());
+    env
+}
+
+/// Finds the program as a shell would, to tell "not found" from "may not be executed". Whether
+/// the user may is the kernel's to say.
+fn find_program(name: &str, cwd: &Path, path: &str) -> Result<PathBuf, Failed> {
+    let candidates: Vec<PathBuf> = if name.contains('/') {
+        vec![cwd.join(name)]
+    } else {
+        path.split(':').map(|folder| cwd.join(folder).join(name)).collect()
+    };
+    let mut found = None;
+    for candidate in candidates {
+        match std::fs::metadata(&candidate) {
+            Ok(metadata) if is_executable(&metadata) => return Ok(candidate),
+            Ok(_) => found = Some(candidate),
+            Err(_) => {}
+        }
+    }
+    match found {
+        Some(file) => Err(Failed {
+            code: FailureCode::NotExecutable,
+            message: format!("cannot execute {}: it is not an executable file", file.display()),
+        }),
+        None => Err(Failed {
+            code: FailureCode::ProgramNotFound,
+            message: format!("no such program in the guest: {name}"),
+        }),
+    }
+}
+
+fn is_executable(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.permissions().mode() & 0o111 != 0
+}
+
+/// A script without `#!` is for the shell, as everywhere.
+fn with_interpreter(program: PathBuf, mut argv: Vec<String>) -> (PathBuf, Vec<String>) {
+    let Some(path) = program.to_str().filter(|_| is_bare_script(&program)) else { return (program, argv) };
+    argv[0] = path.to_owned();
+    argv.insert(0, SHELL.to_owned());
+    (PathBuf::from(SHELL), argv)
+}
+
+fn is_bare_script(program: &Path) -> bool {
+    use std::io::Read as _;
+    let mut start = Vec::new();
+    let read = std::fs::File::open(program).and_then(|file| file.take(64).read_to_end(&mut start));
+    let known = start.starts_with(b"#!") || start.starts_with(b"\x7fELF");
+    // Other binary formats are the kernel's (binfmt_misc) to know.
+    read.is_ok() && !known && !start.is_empty() && !start.contains(&0)
+}
+
+fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, Failed> {
+    CString::new(text).map_err(|_| invalid("a command, its folder and environment may not hold a zero byte"))
+}

@@ -1,0 +1,89 @@
+//! The ends of a command's standard streams: pipes, a terminal, or nothing.
+
+use super::channel_of;
+use machine_agent_protocol::{Channel, Exec, Stdin, Tty};
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use tokio::io::unix::AsyncFd;
+
+/// One of our ends, without blocking.
+pub(crate) type End = Arc<AsyncFd<OwnedFd>>;
+/// The master side of a terminal.
+pub(crate) type Master = End;
+
+/// Where a command's input goes.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Closing it is the end of input.
+    Pipe(End),
+    /// The end of input is a key.
+    Terminal(Master),
+}
+
+/// What we keep.
+#[derive(Debug)]
+pub(crate) struct Ours {
+    pub(crate) stdin: Option<Input>,
+    pub(crate) outputs: Vec<(Channel, End)>,
+    pub(crate) terminal: Option<Master>,
+    /// Held until the command ends, so that the terminal is not hung up while nobody has it open.
+    pub(crate) slave: Option<OwnedFd>,
+}
+
+/// Makes our ends and the command's three.
+pub(crate) fn make(exec: &Exec) -> io::Result<(Ours, [OwnedFd; 3])> {
+    if let Some(tty) = &exec.tty {
+        return terminal(tty, exec.stdin);
+    }
+    if exec.detach {
+        let ours = Ours { stdin: None, outputs: Vec::new(), terminal: None, slave: None };
+        return Ok((ours, [null()?, null()?, null()?]));
+    }
+    let (stdin, their_stdin) = match exec.stdin {
+        Stdin::Null => (None, null()?),
+        Stdin::Open => {
+            let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC)?;
+            (Some(Input::Pipe(end(ours)?)), theirs)
+        }
+    };
+    let (out, their_out) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (err, their_err) = pipe_with(PipeFlags::CLOEXEC)?;
+    let outputs = vec![(channel_of(0), end(out)?), (channel_of(1), end(err)?)];
+    Ok((Ours { stdin, outputs, terminal: None, slave: None }, [their_stdin, their_out, their_err]))
+}
+
+fn terminal(tty: &Tty, stdin: Stdin) -> io::Result<(Ours, [OwnedFd; 3])> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags)?;
+    unlockpt(&master)?;
+    let slave = ioctl_tiocgptpeer(&master, flags)?;
+    let master = end(master)?;
+    resize(&master, tty.cols, tty.rows)?;
+    let theirs = [slave.try_clone()?, slave.try_clone()?, slave.try_clone()?];
+    let stdin = match stdin {
+        Stdin::Null => None,
+        Stdin::Open => Some(Input::Terminal(Arc::clone(&master))),
+    };
+    let outputs = vec![(Channel::Stdout, Arc::clone(&master))];
+    Ok((Ours { stdin, outputs, terminal: Some(master), slave: Some(slave) }, theirs))
+}
+
+/// Tells a terminal its size.
+pub(crate) fn resize(master: &Master, cols: u16, rows: u16) -> io::Result<()> {
+    let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+    Ok(tcsetwinsize(master.get_ref(), size)?)
+}
+
+fn end(fd: OwnedFd) -> io::Result<End> {
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    Ok(Arc::new(crate::sys::watch(fd)?))
+}
+
+fn null() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
+}

@@ -1,0 +1,85 @@
+//! What all tasks of the agent share, and who does which request.
+
+use crate::desk::Desk;
+use crate::door::Door;
+use crate::line::Line;
+use crate::power::{Init, Power};
+use crate::reaper::Reaper;
+use crate::{exec, files, identity, measure};
+use machine_agent_protocol::{AgentFacts, AgentState, Answer, Request};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+/// The environment that every command gets.
+pub(crate) type DefaultEnv = BTreeMap<String, String>;
+
+/// Handles on the agent's long-lived tasks. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct House {
+    pub(crate) reaper: Reaper,
+    pub(crate) power: Power,
+    pub(crate) env: Arc<watch::Sender<DefaultEnv>>,
+}
+
+/// One thread runs everything but file work.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Serves hosts until there can be no more.
+pub(crate) async fn live(door: Door, init: Init) -> io::Result<()> {
+    let reaper = Reaper::start()?;
+    let power = Power::start(init)?;
+    let house = House { reaper, power, env: Arc::new(watch::Sender::new(DefaultEnv::new())) };
+    let serving = Desk::new(facts(), house.clone()).serve(door);
+    match init {
+        Init::Us => {
+            tokio::spawn(crate::boot::afterwards(house));
+        }
+        Init::Other => {}
+    }
+    serving.await
+}
+
+fn facts() -> AgentFacts {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    AgentFacts {
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: read("/proc/sys/kernel/random/boot_id"),
+        kernel: read("/proc/sys/kernel/osrelease"),
+        state: AgentState::Ready,
+    }
+}
+
+impl House {
+    /// Starts the task that does a request.
+    pub(crate) fn take(&self, request: Request, line: Line) {
+        tokio::spawn(work(self.clone(), request, line));
+    }
+}
+
+async fn work(house: House, request: Request, line: Line) {
+    let teller = line.teller.clone();
+    let answer = match request {
+        Request::Exec(exec) => return exec::serve(house, exec, line).await,
+        Request::Read(read) => files::read::serve(read, &teller).await,
+        Request::Write(write) => files::write::serve(write, line).await,
+        Request::List(list) => files::list::serve(list, &teller).await,
+        Request::Stat(stat) => files::change::stat(stat).await.map(Answer::from),
+        Request::Remove(remove) => files::change::remove(remove).await,
+        Request::Mkdir(mkdir) => files::change::mkdir(mkdir).await,
+        Request::Rename(rename) => files::change::rename(rename).await,
+        Request::Ping(_) => Ok(Answer::Pong(machine_agent_protocol::Pong {})),
+        Request::SetClock(clock) => identity::set_clock(&clock),
+        Request::Identify(identify) => identity::identify(&house, identify),
+        Request::Measure(_) => Ok(Answer::Measured(measure::measure())),
+        Request::PowerOff(off) => house.power.off(off.grace_ms).await,
+    };
+    match answer {
+        Ok(answer) => teller.finish(answer).await,
+        Err(failed) => teller.finish(failed).await,
+    }
+}

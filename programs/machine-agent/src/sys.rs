@@ -1,0 +1,69 @@
+//! System calls that have no safe wrapper. Each is one operation with one reason; starting
+//! processes has its own (`exec/sys.rs`).
+#![expect(unsafe_code, reason = "the kernel's interface is not typed; every call says why it is sound")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use tokio::io::unix::AsyncFd;
+
+/// `_IOW('f', 16, __u64)`: grow a mounted ext4 to so many blocks.
+const EXT4_IOC_RESIZE_FS: libc::c_ulong = 0x4008_6610;
+/// `_IO('R', 7)`: take new seed from what was stirred in.
+const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
+
+/// The calling thread acts on files as this user until it ends.
+pub(crate) fn use_file_rights(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    // The C library's own setgroups would change every thread, hence the bare call.
+    // SAFETY: the pointer and count describe `groups`, which the kernel only reads.
+    let done = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: takes a number, changes the calling thread only.
+    unsafe { libc::syscall(libc::SYS_setfsgid, gid) };
+    // SAFETY: takes a number, changes the calling thread only.
+    unsafe { libc::syscall(libc::SYS_setfsuid, uid) };
+    // These two answer the id before the call; an impossible id asks without changing.
+    // SAFETY: takes a number.
+    let now = unsafe { libc::syscall(libc::SYS_setfsuid, u32::MAX) };
+    // SAFETY: takes a number.
+    let group_now = unsafe { libc::syscall(libc::SYS_setfsgid, u32::MAX) };
+    if now == i64::from(uid) && group_now == i64::from(gid) {
+        return Ok(());
+    }
+    Err(io::Error::from_raw_os_error(libc::EPERM))
+}
+
+/// Sends a signal to every process but us; only process 1 should.
+pub(crate) fn signal_everybody(signal: i32) {
+    // SAFETY: takes numbers. That nobody is left is no error.
+    unsafe { libc::kill(-1, signal) };
+}
+
+/// Grows the mounted ext4 file system to `blocks`.
+pub(crate) fn grow_ext4(mount: BorrowedFd<'_>, blocks: u64) -> io::Result<()> {
+    // SAFETY: the request reads one u64 through the pointer, which lives for the call.
+    let done = unsafe { libc::ioctl(mount.as_raw_fd(), EXT4_IOC_RESIZE_FS, &raw const blocks) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes the kernel use what was written to /dev/urandom at once.
+pub(crate) fn reseed(urandom: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the request takes no argument.
+    let done = unsafe { libc::ioctl(urandom.as_raw_fd(), RNDRESEEDCRNG) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Sends a signal to a process group, by number so that any signal may be sent.
+pub(crate) fn signal_group(leader: rustix::process::Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: takes numbers.
+    let done = unsafe { libc::kill(-leader.as_raw_nonzero().get(), signal) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets the runtime watch a descriptor.
+pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` answers the same open descriptor for as long as it lives.
+    let watched = unsafe { AsyncFd::register(fd) };
+    Ok(watched?)
+}
