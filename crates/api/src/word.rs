@@ -108,8 +108,10 @@ words! {
     StageWord from machine_core::Stage {
         Resolve = "resolve",
         Fetch = "fetch",
+        Kernel = "kernel",
         Build = "build",
         Disk = "disk",
+        Seal = "seal",
         Boot = "boot",
         Agent = "agent",
         PowerOff = "power_off",

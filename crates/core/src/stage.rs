@@ -13,10 +13,14 @@ pub enum Stage {
     Resolve,
     /// Packages or images come from elsewhere.
     Fetch,
+    /// The guest's kernel is unpacked.
+    Kernel,
     /// A template is put together.
     Build,
     /// The machine's folder and disk are made.
     Disk,
+    /// What was built is synced, digested and put in its place.
+    Seal,
     /// The VMM starts and the kernel boots.
     Boot,
     /// The agent answers and takes its identity.
@@ -59,8 +63,10 @@ impl Stage {
         match self {
             Self::Resolve => "resolve",
             Self::Fetch => "fetch",
+            Self::Kernel => "kernel",
             Self::Build => "build",
             Self::Disk => "disk",
+            Self::Seal => "seal",
             Self::Boot => "boot",
             Self::Agent => "agent",
             Self::PowerOff => "power_off",
