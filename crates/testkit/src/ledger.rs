@@ -83,24 +83,37 @@ impl Book {
 
     fn close(&mut self, id: &IntentId, ended: &Outcome, machine: &Machine) -> Result<(), LedgerError> {
         self.writable()?;
-        let Some((intent, outcome)) = self.intents.iter_mut().find(|(intent, _)| intent.id == *id) else {
-            return Err(LedgerError::Broken { tried: "write", detail: format!("no intent {id}") });
+        let (intent, outcome) = self.intent(id)?;
+        if outcome.is_some() {
+            return Ok(());
+        }
+        let (word, reason) = match ended {
+            Outcome::Landed => ("landed", None),
+            Outcome::TurnedBack(why) => ("turned_back", Some(why.message.clone())),
+            Outcome::Superseded => ("superseded", None),
         };
-        let what = intent.command.word();
+        let what = format!("{} {word}", intent.command.word());
         *outcome = Some(ended.clone());
         self.put(machine)?;
-        self.tell(machine, what);
+        self.tell(machine, &what, reason);
         Ok(())
     }
 
-    fn tell(&mut self, machine: &Machine, what: &str) {
+    fn intent(&mut self, id: &IntentId) -> Result<(&mut Intent, &mut Option<Outcome>), LedgerError> {
+        let found = self.intents.iter_mut().find(|(intent, _)| intent.id == *id);
+        let (intent, outcome) =
+            found.ok_or_else(|| LedgerError::Broken { tried: "write", detail: format!("no intent {id}") })?;
+        Ok((intent, outcome))
+    }
+
+    fn tell(&mut self, machine: &Machine, what: &str, reason: Option<String>) {
         self.events.push(Event {
             number: self.events.len() as u64 + 1,
             at: Timestamp::UNIX_EPOCH,
             machine: machine.id.clone(),
             what: what.to_owned(),
             state: machine.state,
-            reason: machine.reason.clone(),
+            reason,
         });
     }
 }
@@ -123,15 +136,20 @@ impl Ledger for FakeLedger {
         self.write(|book| book.open(intent, machine)).await
     }
 
-    async fn note(&self, _intent: &IntentId, _step: &str) -> Result<(), LedgerError> {
-        self.write(|book| book.writable()).await
+    async fn note(&self, intent: &IntentId, _step: &str) -> Result<(), LedgerError> {
+        self.write(|book| {
+            book.writable()?;
+            book.intent(intent).map(|_| ())
+        })
+        .await
     }
 
     async fn turn_back(&self, intent: &IntentId, why: &Refusal) -> Result<(), LedgerError> {
         self.write(|book| {
             book.writable()?;
-            for (known, _) in book.intents.iter_mut().filter(|(known, _)| known.id == *intent) {
-                assert!(!matches!(known.command, Command::Stop | Command::Destroy), "stop and destroy only go forward");
+            let (known, _) = book.intent(intent)?;
+            assert!(!matches!(known.command, Command::Stop | Command::Destroy), "stop and destroy only go forward");
+            if matches!(known.direction, Direction::Forward) {
                 known.direction = Direction::Back(why.clone());
             }
             Ok(())
@@ -147,7 +165,7 @@ impl Ledger for FakeLedger {
         self.write(|book| {
             book.writable()?;
             book.put(machine)?;
-            book.tell(machine, what);
+            book.tell(machine, what, machine.reason.clone());
             Ok(())
         })
         .await
