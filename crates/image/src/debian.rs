@@ -71,7 +71,7 @@ impl Rootfs<'_> {
             .write(&extras)
             .and_then(|()| std::fs::write(&sources, self.sources.deb822()))
             .map_err(|source| RootfsError::Extras { path: extras.clone(), source })?;
-        let mut command = MMDEBSTRAP.command()?;
+        let mut command = ownership.mount_apart(MMDEBSTRAP)?;
         command.env("SOURCE_DATE_EPOCH", self.epoch.to_string());
         if ownership == Ownership::Root {
             // A mapped root could not enter our folder; mmdebstrap then uses the system's.

@@ -43,6 +43,19 @@ impl Ownership {
         }
     }
 
+    /// A command for `tool`, which mounts things: they go when it is gone, even if it is killed.
+    pub(crate) fn mount_apart(self, tool: Tool) -> Result<Command, ToolError> {
+        match self {
+            Self::Root => {
+                let mut command = UNSHARE.command()?;
+                command.args(["--mount", "--"]).arg(tool.find()?);
+                Ok(command)
+            }
+            // The tool makes a user namespace, and with it a mount namespace, of its own.
+            Self::Mapped => tool.command(),
+        }
+    }
+
     /// Removes `paths`, whoever owns what is below them; what is not there is no failure, and what a killed
     /// tool may have mounted there is left alone.
     pub(crate) fn remove<P: AsRef<OsStr>>(self, paths: impl IntoIterator<Item = P>) -> Result<(), ToolError> {
