@@ -1,0 +1,15 @@
+//! The routes, one resource per file.
+
+pub(crate) mod attach;
+pub(crate) mod exec;
+pub(crate) mod files;
+pub(crate) mod logs;
+pub(crate) mod machines;
+pub(crate) mod raw_file;
+pub(crate) mod server;
+pub(crate) mod templates;
+
+/// Writes the machine of a request into its span.
+pub(crate) fn note_machine(machine: &machine_core::Machine) {
+    tracing::Span::current().record("machine", tracing::field::display(&machine.id));
+}

@@ -1,0 +1,156 @@
+//! A create as it came over the wire becomes what the engine makes. Parsed here, true afterwards.
+//! What the contract knows and we do not do yet is refused by name, never passed over.
+
+use machine_api::CreateMachine;
+use machine_core::{MiB, Refusal};
+use machine_engine::NewMachine;
+use machine_engine::desk::AfterCreate;
+use serde_json::{Map, Value};
+
+use crate::read::typed;
+use crate::refused::{invalid, not_implemented};
+
+const TEMPLATE: &str = "base";
+const CPUS: u32 = 1;
+const MEMORY: MiB = MiB(256);
+const DISK: MiB = MiB(10 << 10);
+/// Far above any host's disk, far below an overflow in bytes.
+const LARGEST_DISK: MiB = MiB(64 << 20);
+
+/// The contract's fields that are not honoured yet. Saying "none of it" is fine.
+const LATER: [&str; 11] = [
+    "timeout_action",
+    "lifecycle",
+    "inactivity_timeout_ms",
+    "auto_delete_after_ms",
+    "ephemeral",
+    "auto_resume",
+    "network",
+    "volumes",
+    "desktop",
+    "warm_pool",
+    "snapshot_id",
+];
+
+/// Reads a create.
+pub(crate) fn read(mut object: Map<String, Value>) -> Result<NewMachine, Refusal> {
+    refuse_later(&mut object)?;
+    let wish: CreateMachine = typed(object)?;
+    if wish.timeout_ms.is_some_and(|timeout| timeout > 0) {
+        return Err(later("timeout_ms").hint("leave it out, or send 0: no timeout"));
+    }
+    let name = wish.name.map(|name| name.parse()).transpose();
+    let template = wish.template.as_deref().unwrap_or(TEMPLATE).parse();
+    let disk = wish.disk_mb.map_or(DISK, MiB);
+    if disk > LARGEST_DISK {
+        return Err(invalid(format!("disk_mb: out of range: {disk} (at most {LARGEST_DISK})")));
+    }
+    check_cwd(wish.cwd.as_deref())?;
+    check_envs(wish.envs.keys())?;
+    Ok(NewMachine {
+        name: name.map_err(|error| invalid(format!("name: {error}")))?,
+        template: template.map_err(|error| invalid(format!("template: {error}")))?,
+        cpus: wish.vcpus.unwrap_or(CPUS),
+        memory: wish.memory_mb.map_or(MEMORY, MiB),
+        disk,
+        envs: wish.envs,
+        labels: wish.labels,
+        metadata: Value::Object(wish.metadata.unwrap_or_default()).to_string(),
+        cwd: wish.cwd,
+        then: if wish.start.unwrap_or(true) { AfterCreate::Start } else { AfterCreate::Rest },
+    })
+}
+
+fn refuse_later(object: &mut Map<String, Value>) -> Result<(), Refusal> {
+    for field in LATER {
+        match object.remove(field) {
+            None | Some(Value::Null | Value::Bool(false)) => {}
+            Some(Value::Array(list)) if list.is_empty() => {}
+            Some(_) => return Err(later(field)),
+        }
+    }
+    // Neither answer is kept yet, so neither is taken.
+    if object.contains_key("internet_access") { Err(later("internet_access")) } else { Ok(()) }
+}
+
+fn later(field: &str) -> Refusal {
+    not_implemented(format!("{field}: not implemented in this version")).reason(field)
+}
+
+fn check_cwd(cwd: Option<&str>) -> Result<(), Refusal> {
+    match cwd {
+        Some(path) if !path.starts_with('/') => Err(invalid(format!("cwd: not an absolute path: {path}"))),
+        Some(path) if path.contains('\0') => Err(invalid("cwd: a path has no NUL byte")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses names that no environment can hold.
+pub(crate) fn check_envs<'a>(mut names: impl Iterator<Item = &'a String>) -> Result<(), Refusal> {
+    match names.find(|name| name.is_empty() || name.contains(['=', '\0'])) {
+        Some(name) => Err(invalid(format!("envs: not a variable's name: '{name}'"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machine_core::Code;
+    use serde_json::json;
+
+    fn parse(body: &Value) -> Result<NewMachine, Refusal> {
+        read(body.as_object().cloned().unwrap_or_default())
+    }
+
+    fn refused(body: &Value, code: Code, names: &str) {
+        let refusal = parse(body).expect_err(names);
+        assert_eq!(refusal.code, code, "{body}");
+        assert!(refusal.message.contains(names), "{body}: {}", refusal.message);
+    }
+
+    #[test]
+    fn what_is_left_out_is_the_contracts_default() {
+        let wish = parse(&json!({})).unwrap();
+        assert_eq!((wish.template.as_str(), wish.cpus, wish.memory), ("base", 1, MiB(256)));
+        assert_eq!((wish.metadata.as_str(), wish.then), ("{}", AfterCreate::Start));
+    }
+
+    #[test]
+    fn saying_none_of_it_is_fine() {
+        assert!(parse(&json!({"volumes": [], "auto_resume": false, "timeout_ms": 0})).is_ok());
+    }
+
+    #[test]
+    fn what_we_do_not_do_is_refused_by_name() {
+        for (field, value) in [
+            ("timeout_ms", json!(300_000)),
+            ("network", json!({})),
+            ("snapshot_id", json!("s")),
+            ("internet_access", json!(true)),
+            ("internet_access", json!(false)),
+        ] {
+            refused(&json!({field: value}), Code::NotImplemented, field);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        for (field, value) in [
+            ("vcpus", json!(-1)),
+            ("vcpus", json!(1.5)),
+            ("memory_mb", json!("much")),
+            ("disk_mb", json!(u64::MAX)),
+            ("name", json!("Web!")),
+            ("template", json!("../base")),
+            ("cwd", json!("here")),
+            ("envs", json!({"A=B": "c"})),
+            ("envs", json!({"A": 1})),
+            ("metadata", json!([])),
+            ("start", json!("yes")),
+            ("colour", json!("red")),
+        ] {
+            refused(&json!({field: value}), Code::InvalidRequest, field);
+        }
+    }
+}

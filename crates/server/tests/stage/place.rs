@@ -1,0 +1,103 @@
+//! The testkit's place, with our guest, stages to tell, and a gate before the boot.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use machine_core::promise::guest::Guest;
+use machine_core::promise::provider::{MachinePlan, Observation, Offer, Power, Provider, ProviderError, Wait};
+use machine_core::stage::{Report, Stage, StageTime};
+use machine_core::{MachineId, Progress};
+use tokio::sync::Notify;
+
+use super::guest::TestGuest;
+
+/// Holds boots back while it is shut.
+#[derive(Default)]
+pub(crate) struct Gate {
+    shut: AtomicBool,
+    opened: Notify,
+    waiting: AtomicBool,
+}
+
+pub(crate) struct Place {
+    kept: Arc<dyn Provider>,
+    guest: Arc<TestGuest>,
+    gate: Arc<Gate>,
+}
+
+impl Gate {
+    pub(crate) fn shut(&self) {
+        self.shut.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn open(&self) {
+        self.shut.store(false, Ordering::SeqCst);
+        self.opened.notify_waiters();
+    }
+
+    pub(crate) fn is_waited_at(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    async fn pass(&self) {
+        loop {
+            let opened = self.opened.notified();
+            if !self.shut.load(Ordering::SeqCst) {
+                return;
+            }
+            self.waiting.store(true, Ordering::SeqCst);
+            opened.await;
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn new(kept: Arc<dyn Provider>, guest: Arc<TestGuest>, gate: Arc<Gate>) -> Self {
+        Self { kept, guest, gate }
+    }
+}
+
+#[async_trait]
+impl Provider for Place {
+    async fn offers(&self) -> Result<Offer, ProviderError> {
+        self.kept.offers().await
+    }
+
+    async fn prepare(&self, plan: &MachinePlan, progress: &Progress) -> Result<(), ProviderError> {
+        progress.tell(Report::Begun(Stage::Disk));
+        progress.tell(Report::Told(Stage::Disk, "copying nothing".to_owned()));
+        self.kept.prepare(plan, progress).await?;
+        progress.tell(Report::Ended(StageTime { stage: Stage::Disk, micros: 12 }));
+        Ok(())
+    }
+
+    async fn bring_to(&self, plan: &MachinePlan, power: Power, progress: &Progress) -> Result<(), ProviderError> {
+        if power == Power::Running {
+            progress.tell(Report::Begun(Stage::Boot));
+            self.gate.pass().await;
+        }
+        self.kept.bring_to(plan, power, progress).await?;
+        if power == Power::Running {
+            progress.tell(Report::Ended(StageTime { stage: Stage::Boot, micros: 34 }));
+        }
+        Ok(())
+    }
+
+    async fn reach_guest(&self, machine: &MachineId) -> Result<Arc<dyn Guest>, ProviderError> {
+        self.kept.reach_guest(machine).await?;
+        Ok(self.guest.clone())
+    }
+
+    async fn observe(&self, machine: &MachineId, wait: Wait) -> Result<Observation, ProviderError> {
+        self.kept.observe(machine, wait).await
+    }
+
+    async fn remove(&self, machine: &MachineId) -> Result<(), ProviderError> {
+        self.kept.remove(machine).await
+    }
+
+    async fn everything_ours(&self) -> Result<Vec<MachineId>, ProviderError> {
+        self.kept.everything_ours().await
+    }
+}
