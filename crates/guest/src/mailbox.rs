@@ -13,7 +13,7 @@ const MAX_ANSWERS: usize = 64;
 pub(crate) enum Letter {
     Answer(Answer),
     Data(Channel, Bytes),
-    End(Channel),
+    End,
     /// The stream's last letter.
     Last(Close),
 }
@@ -91,7 +91,7 @@ impl Mailbox {
         }
         for channel in Channel::ALL {
             if std::mem::take(&mut self.lane(channel).ended) {
-                return Some(Letter::End(channel));
+                return Some(Letter::End);
             }
         }
         self.close.take().map(Letter::Last)

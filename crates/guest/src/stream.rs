@@ -110,14 +110,14 @@ impl Receiver {
         };
         let bytes = match &letter {
             Letter::Data(channel, bytes) => Some((*channel, bytes.len())),
-            Letter::Answer(_) | Letter::End(_) | Letter::Last(_) => None,
+            Letter::Answer(_) | Letter::End | Letter::Last(_) => None,
         };
         // If the carrier is gone, the next call says so.
         self.ways.notices.send(Notice::Took { stream: self.stream, bytes }).ok();
         match letter {
             Letter::Answer(answer) => Ok(Came::Answer(answer)),
             Letter::Data(channel, bytes) => Ok(Came::Data(channel, bytes)),
-            Letter::End(_) => Ok(Came::End),
+            Letter::End => Ok(Came::End),
             Letter::Last(close) => {
                 self.over = true;
                 match close {

@@ -10,8 +10,9 @@ use std::path::Path;
 const LIST: &str = "/modules.list";
 const FOLDER: &str = "/modules";
 
-/// Loads what /modules.list names, in its order: `virtio_blk.ko`, with parameters after a space
-/// if it needs any. What fails is said; perhaps it was not needed.
+/// Loads what /modules.list names, in its order: `/modules/virtio_blk.ko` or the bare name of a
+/// file there, with parameters after a space if it needs any. What fails is said; perhaps it was
+/// not needed.
 pub(super) fn load() {
     let list = std::fs::read_to_string(LIST).unwrap_or_default();
     for line in list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -25,7 +26,7 @@ pub(super) fn load() {
 }
 
 fn load_one(name: &str, parameters: &str) -> io::Result<()> {
-    let file = File::open(Path::new(FOLDER).join(name.trim_start_matches('/')))?;
+    let file = File::open(Path::new(FOLDER).join(name))?;
     let parameters = CString::new(parameters)?;
     Ok(rustix::system::finit_module(&file, &parameters, 0)?)
 }

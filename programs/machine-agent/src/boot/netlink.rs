@@ -8,8 +8,10 @@ use std::os::fd::OwnedFd;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
-/// Request, acknowledge, replace, create.
-const FLAGS: u16 = 0x1 | 0x4 | 0x100 | 0x400;
+/// Request, acknowledge.
+const CHANGE: u16 = 0x1 | 0x4;
+/// The same, and replace or create; the kernel refuses it for links.
+const PUT: u16 = CHANGE | 0x100 | 0x400;
 const NLMSG_ERROR: u16 = 2;
 const AF_INET: u8 = 2;
 const IFF_UP: u32 = 1;
@@ -36,7 +38,7 @@ impl Netlink {
         body.extend(index.to_ne_bytes());
         body.extend(IFF_UP.to_ne_bytes());
         body.extend(IFF_UP.to_ne_bytes());
-        self.ask(RTM_NEWLINK, &body)
+        self.ask(RTM_NEWLINK, CHANGE, &body)
     }
 
     pub(super) fn add_address(&self, index: u32, ip: Ipv4Addr, prefix: u8) -> io::Result<()> {
@@ -44,7 +46,7 @@ impl Netlink {
         body.extend(index.to_ne_bytes());
         attribute(&mut body, IFA_LOCAL, ip.octets());
         attribute(&mut body, IFA_ADDRESS, ip.octets());
-        self.ask(RTM_NEWADDR, &body)
+        self.ask(RTM_NEWADDR, PUT, &body)
     }
 
     pub(super) fn add_default_route(&self, index: u32, gateway: Ipv4Addr) -> io::Result<()> {
@@ -53,14 +55,14 @@ impl Netlink {
         body.extend([0; 4]);
         attribute(&mut body, RTA_GATEWAY, gateway.octets());
         attribute(&mut body, RTA_OIF, index.to_ne_bytes());
-        self.ask(RTM_NEWROUTE, &body)
+        self.ask(RTM_NEWROUTE, PUT, &body)
     }
 
-    fn ask(&self, kind: u16, body: &[u8]) -> io::Result<()> {
+    fn ask(&self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
         let length = u32::try_from(16 + body.len()).map_err(io::Error::other)?;
         let mut message = length.to_ne_bytes().to_vec();
         message.extend(kind.to_ne_bytes());
-        message.extend(FLAGS.to_ne_bytes());
+        message.extend(flags.to_ne_bytes());
         // Sequence and port: one question at a time, so neither matters.
         message.extend([0; 8]);
         message.extend_from_slice(body);
