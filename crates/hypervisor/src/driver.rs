@@ -139,6 +139,19 @@ pub enum VmmStatus {
     Broken,
 }
 
+/// What a VMM said of its guest's end, just before its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuestEnd {
+    /// The guest powered off.
+    PoweredOff,
+    /// The guest rebooted, which is also what its kernel does after a panic.
+    Reset,
+    /// Someone on the host ended the VMM.
+    Quit,
+    /// It closed the conversation without a word: it was killed, or crashed.
+    Unsaid,
+}
+
 /// Why a VMM did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
@@ -199,4 +212,7 @@ pub trait Control: Send + Sync {
 
     /// Ends the VMM, whatever the guest thinks of it. Ok once it is ending.
     async fn quit(&self) -> Result<(), ControlError>;
+
+    /// Waits for the guest's end. Says nothing of the VMM's process: that is seen by its `exited`.
+    async fn ended(&self) -> GuestEnd;
 }

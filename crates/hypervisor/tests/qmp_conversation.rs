@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use machine_hypervisor::driver::qemu::QemuControl;
-use machine_hypervisor::driver::{Control, ControlError, VmmStatus};
+use machine_hypervisor::driver::{Control, ControlError, GuestEnd, VmmStatus};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
 
@@ -166,4 +166,26 @@ async fn a_socket_that_appears_late_is_reached() {
         stream.write_all(b"{\"return\": {}, \"id\": 1}\n").await.unwrap();
     });
     assert!(connected.is_ok());
+}
+
+#[tokio::test]
+async fn a_guests_end_is_kept_for_who_asks_later() {
+    for (reason, meaning) in
+        [("guest-shutdown", GuestEnd::PoweredOff), ("guest-reset", GuestEnd::Reset), ("host-qmp-quit", GuestEnd::Quit)]
+    {
+        let shutdown = format!("{{\"event\": \"SHUTDOWN\", \"data\": {{\"reason\": \"{reason}\"}}}}\n");
+        let (_stage, control) = after_greeting(&[&shutdown]).await;
+        let control = control.unwrap();
+        assert!(control.pause().await.is_err());
+        assert_eq!(control.ended().await, meaning);
+        assert_eq!(control.ended().await, meaning);
+    }
+}
+
+#[tokio::test]
+async fn an_end_without_a_word_is_unsaid() {
+    let (_stage, control) = after_greeting(&[]).await;
+    let control = control.unwrap();
+    assert!(control.pause().await.is_err());
+    assert_eq!(control.ended().await, GuestEnd::Unsaid);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use machine_hypervisor::accelerator::{Accelerator, probe};
 use machine_hypervisor::boot_plan::{BootPlan, Generation, Link, MacAddress, MiB, Nic, RootDisk};
 use machine_hypervisor::driver::qemu::{Installation, Qemu};
-use machine_hypervisor::driver::{Control, Driver, Host, VmmStatus};
+use machine_hypervisor::driver::{Control, Driver, GuestEnd, Host, VmmStatus};
 use machine_hypervisor::process::{Asked, ExitStatus, LaunchError, Vmm, this_program};
 use machine_hypervisor::tsc;
 
@@ -26,8 +26,9 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// `jmp` to itself with interrupts off: running, and quiet.
 const SPIN: &[u8] = &[0xeb, 0xfe];
-/// `mov al, 0xfe; out 0x64, al; hlt`: the keyboard controller's reset, as a kernel does it.
-const RESET: &[u8] = &[0xb0, 0xfe, 0xe6, 0x64, 0xf4];
+/// Counts to 2^30, so that someone can be listening, then resets by the keyboard controller, as a kernel does:
+/// `mov ecx, 1 << 30; again: dec ecx; jnz again; mov al, 0xfe; out 0x64, al; hlt`.
+const RESET: &[u8] = &[0xb9, 0, 0, 0, 0x40, 0x49, 0x75, 0xfd, 0xb0, 0xfe, 0xe6, 0x64, 0xf4];
 
 /// A driver for talking only.
 pub(crate) fn driver_of_nothing() -> Qemu {
@@ -157,6 +158,8 @@ async fn a_machine_pauses_resumes_and_quits() {
 async fn a_guest_that_resets_ends_its_vmm() {
     let Some(real) = Real::with(RESET).await else { return };
     let vmm = real.launch().await;
+    let control = real.control(&vmm).await;
+    assert_eq!(control.ended().await, GuestEnd::Reset);
     let ended = tokio::time::timeout(SOON, vmm.exited()).await.expect("a reset ends the VMM");
     assert_eq!(recorded(ended.unwrap()).status, ExitStatus::Code(0));
     assert!(Vmm::console_tail(&real.stage.run(), 100).unwrap().ends_with(b"up\n"));

@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::UnixStream;
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use super::qmp::{Event, Qmp};
-use crate::driver::{Control, ControlError, VmmStatus};
+use crate::driver::{Control, ControlError, GuestEnd, VmmStatus};
 
 /// A QEMU that does not answer these in ten seconds hangs; a busy host makes them take milliseconds.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -23,6 +24,7 @@ const RETRY: Duration = Duration::from_millis(2);
 #[derive(Debug, Clone)]
 pub struct QemuControl {
     qmp: Qmp,
+    end: watch::Receiver<Option<GuestEnd>>,
 }
 
 impl QemuControl {
@@ -39,7 +41,10 @@ impl QemuControl {
             }
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        Ok(Self { qmp: Qmp::greet(stream, left).await? })
+        let (qmp, events) = Qmp::greet(stream, left).await?;
+        let (noted, end) = watch::channel(None);
+        tokio::spawn(note_end(events, noted));
+        Ok(Self { qmp, end })
     }
 
     /// What QEMU reports from now on.
@@ -82,6 +87,34 @@ impl Control for QemuControl {
             Ok(()) | Err(ControlError::Closed { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    async fn ended(&self) -> GuestEnd {
+        let mut end = self.end.clone();
+        let said = end.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+        said.unwrap_or(GuestEnd::Unsaid)
+    }
+}
+
+/// Kept aside, so that an end is not missed by who asks after it. Goes when the conversation does.
+async fn note_end(mut events: broadcast::Receiver<Event>, noted: watch::Sender<Option<GuestEnd>>) {
+    loop {
+        match events.recv().await {
+            Ok(event) if event.name == "SHUTDOWN" => {
+                noted.send_replace(Some(guest_end(&event)));
+            }
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn guest_end(event: &Event) -> GuestEnd {
+    match event.data["reason"].as_str() {
+        Some("guest-shutdown") => GuestEnd::PoweredOff,
+        Some("guest-reset" | "guest-panic") => GuestEnd::Reset,
+        // The host's reasons: host-qmp-quit, host-signal and their like.
+        Some(_) | None => GuestEnd::Quit,
     }
 }
 

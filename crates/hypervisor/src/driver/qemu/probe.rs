@@ -141,7 +141,7 @@ type Answers = (String, Vec<Q35>, Vec<String>);
 async fn interview(child: &mut Child, accelerator: Accelerator) -> Result<Answers, ControlError> {
     let closed = || ControlError::Closed { command: "greeting" };
     let (stdout, stdin) = (child.stdout.take().ok_or_else(closed)?, child.stdin.take().ok_or_else(closed)?);
-    let qmp = Qmp::greet(tokio::io::join(stdout, stdin), ANSWER).await?;
+    let (qmp, _events) = Qmp::greet(tokio::io::join(stdout, stdin), ANSWER).await?;
     let version = version(&qmp.execute("query-version", None, ANSWER).await?);
     let machine_types = machine_types(&qmp.execute("query-machines", None, ANSWER).await?);
     let kvm_cpu_models = match accelerator {

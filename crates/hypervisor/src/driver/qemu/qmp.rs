@@ -36,7 +36,8 @@ pub struct Event {
 #[derive(Debug, Clone)]
 pub struct Qmp {
     requests: mpsc::Sender<Request>,
-    events: broadcast::Sender<Event>,
+    /// Weak, so that listeners hear of the conversation's end while someone still holds a `Qmp`.
+    events: broadcast::WeakSender<Event>,
 }
 
 #[derive(Debug)]
@@ -65,8 +66,8 @@ struct Refusal {
 }
 
 impl Qmp {
-    /// Hears the greeting and answers it.
-    pub async fn greet<S>(stream: S, within: Duration) -> Result<Self, ControlError>
+    /// Hears the greeting and answers it. The receiver misses no event of the conversation.
+    pub async fn greet<S>(stream: S, within: Duration) -> Result<(Self, broadcast::Receiver<Event>), ControlError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -79,11 +80,11 @@ impl Qmp {
             return Err(ControlError::Garbled { command: COMMAND, what: "not a greeting".to_owned() });
         }
         let (requests, inbox) = mpsc::channel(8);
-        let (events, _) = broadcast::channel(EVENTS_KEPT);
-        tokio::spawn(converse(lines, inbox, events.clone()));
-        let qmp = Self { requests, events };
+        let (events, heard) = broadcast::channel(EVENTS_KEPT);
+        let qmp = Self { requests, events: events.downgrade() };
+        tokio::spawn(converse(lines, inbox, events));
         qmp.execute("qmp_capabilities", None, within).await?;
-        Ok(qmp)
+        Ok((qmp, heard))
     }
 
     /// Asks one thing and waits for its answer.
@@ -102,10 +103,11 @@ impl Qmp {
         tokio::time::timeout(within, asked).await.unwrap_or(Err(ControlError::Silent { command, within }))
     }
 
-    /// What QEMU reports from now on.
+    /// What QEMU reports from now on; closed when the conversation is.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+        let silence = || broadcast::channel(1).1;
+        self.events.upgrade().map_or_else(silence, |events| events.subscribe())
     }
 }
 
