@@ -224,16 +224,14 @@ impl AgentConnection {
             (State::Idle | State::Greeted(_), Item::Malformed) => self.state = State::Idle,
             (State::Session, Item::Malformed) => return Err(ProtocolError::Malformed),
             (State::Idle, Item::Frame(..)) => self.scanner.hunt(),
-            (State::Greeted(greeting), Item::Frame(header, payload)) => {
-                match greeting.frame(&header, &payload) {
-                    Greeted::NotYet => {}
-                    Greeted::Said(Session::Hello(hello)) => self.hello(hello),
-                    Greeted::Said(_) | Greeted::Nonsense => {
-                        self.state = State::Idle;
-                        self.scanner.hunt();
-                    }
+            (State::Greeted(greeting), Item::Frame(header, payload)) => match greeting.frame(&header, &payload) {
+                Greeted::NotYet => {}
+                Greeted::Said(Session::Hello(hello)) => self.hello(hello),
+                Greeted::Said(_) | Greeted::Nonsense => {
+                    self.state = State::Idle;
+                    self.scanner.hunt();
                 }
-            }
+            },
             (State::Session, Item::Frame(header, payload)) => {
                 if let Some(heard) = self.mux.frame(header, payload)? {
                     self.heard(heard);

@@ -208,13 +208,11 @@ impl HostConnection {
         match (&mut self.state, item) {
             (State::Greeting(greeting), Item::Preamble) => *greeting = Greeting::default(),
             (State::Greeting(_), Item::Malformed) => {}
-            (State::Greeting(greeting), Item::Frame(header, payload)) => {
-                match greeting.frame(&header, &payload) {
-                    Greeted::NotYet => {}
-                    Greeted::Nonsense => self.scanner.hunt(),
-                    Greeted::Said(said) => return self.greeted(said),
-                }
-            }
+            (State::Greeting(greeting), Item::Frame(header, payload)) => match greeting.frame(&header, &payload) {
+                Greeted::NotYet => {}
+                Greeted::Nonsense => self.scanner.hunt(),
+                Greeted::Said(said) => return self.greeted(said),
+            },
             (State::Session, Item::Preamble) => return Err(ProtocolError::SessionLost),
             (State::Session, Item::Malformed) => return Err(ProtocolError::Malformed),
             (State::Session, Item::Frame(header, payload)) => {

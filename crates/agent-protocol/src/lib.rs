@@ -30,8 +30,8 @@ mod stream;
 
 pub use agent::{AgentConnection, AgentEvent, AgentFacts};
 pub use body::{
-    AgentState, Ending, Entry, Exited, FileKind, FileStat, LoadAverage, Measured, NetworkNumbers,
-    Opened, Started, Written,
+    AgentState, Ending, Entry, Exited, FileKind, FileStat, LoadAverage, Measured, NetworkNumbers, Opened, Started,
+    Written,
 };
 pub use failure::{Failed, FailureCode};
 pub use frame::{Channel, MAGIC, StreamId};
@@ -42,8 +42,8 @@ pub use message::{
 pub use mux::{Ended, ProtocolError, ResetCode, StreamGone};
 pub use path::GuestPath;
 pub use request::{
-    Command, Exec, Identify, List, Measure, Mkdir, Ping, PowerOff, Read, Remove, Rename, Resize,
-    SetClock, Signal, Stat, Stdin, Tty, User, Write,
+    Command, Exec, Identify, List, Measure, Mkdir, Ping, PowerOff, Read, Remove, Rename, Resize, SetClock, Signal,
+    Stat, Stdin, Tty, User, Write,
 };
 pub use stream::WINDOW;
 

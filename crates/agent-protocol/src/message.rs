@@ -6,8 +6,7 @@
 use crate::body::{AgentState, Exited, FileStat, Measured, Opened, Started, Written};
 use crate::failure::Failed;
 use crate::request::{
-    Exec, Identify, List, Measure, Mkdir, Ping, PowerOff, Read, Remove, Rename, Resize, SetClock,
-    Signal, Stat, Write,
+    Exec, Identify, List, Measure, Mkdir, Ping, PowerOff, Read, Remove, Rename, Resize, SetClock, Signal, Stat, Write,
 };
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
@@ -232,11 +231,7 @@ impl Answer {
 
 fn encode<B: Encode<()>>(number: u32, body: &B) -> Vec<u8> {
     let mut encoder = Encoder::new(Vec::new());
-    encoder
-        .array(2)
-        .and_then(|e| e.u32(number))
-        .and_then(|e| e.encode(body))
-        .expect("writing to memory does not fail");
+    encoder.array(2).and_then(|e| e.u32(number)).and_then(|e| e.encode(body)).expect("writing to memory does not fail");
     encoder.into_writer()
 }
 

@@ -172,12 +172,7 @@ impl Mux {
         }
     }
 
-    pub(crate) fn send_message(
-        &mut self,
-        stream: StreamId,
-        bytes: &[u8],
-        closing: Closing,
-    ) -> Result<(), StreamGone> {
+    pub(crate) fn send_message(&mut self, stream: StreamId, bytes: &[u8], closing: Closing) -> Result<(), StreamGone> {
         if !self.is_open(stream) {
             return Err(StreamGone);
         }
@@ -189,12 +184,7 @@ impl Mux {
         Ok(())
     }
 
-    pub(crate) fn send_data(
-        &mut self,
-        stream: StreamId,
-        channel: Channel,
-        bytes: &[u8],
-    ) -> Result<usize, StreamGone> {
+    pub(crate) fn send_data(&mut self, stream: StreamId, channel: Channel, bytes: &[u8]) -> Result<usize, StreamGone> {
         let state = self.streams.get_mut(&stream).ok_or(StreamGone)?;
         let room = OUTPUT_HIGH.saturating_sub(self.out.pending().len());
         let count = state.sendable(channel, bytes.len().min(room));

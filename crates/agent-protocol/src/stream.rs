@@ -26,8 +26,7 @@ struct Lane {
 }
 
 impl Lane {
-    const NEW: Self =
-        Self { to_send: WINDOW, to_receive: WINDOW, used: 0, sent_end: false, received_end: false };
+    const NEW: Self = Self { to_send: WINDOW, to_receive: WINDOW, used: 0, sent_end: false, received_end: false };
 }
 
 /// The state that both ends keep for a stream.

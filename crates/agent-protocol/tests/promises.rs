@@ -1,9 +1,10 @@
 //! What the protocol promises whatever bytes come, in whatever chunks, cut wherever.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use machine_agent_protocol::frame::{Header, Kind};
 use machine_agent_protocol::{
-    AgentConnection, AgentEvent, AgentFacts, AgentState, Answer, Channel, Decoded, Exec, HostConnection,
-    HostEvent, MAGIC, Request, StreamId, WINDOW, Welcome,
+    AgentConnection, AgentEvent, AgentFacts, AgentState, Answer, Channel, Decoded, Exec, HostConnection, HostEvent,
+    MAGIC, Request, StreamId, WINDOW, Welcome,
 };
 use proptest::prelude::*;
 

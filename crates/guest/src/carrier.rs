@@ -9,8 +9,7 @@ use crate::error::GuestError;
 use crate::mailbox::{Close, Letter, Mailbox};
 use bytes::{Buf, Bytes};
 use machine_agent_protocol::{
-    Channel, Control, Decoded, Ended, HostConnection, HostEvent, Request, ResetCode, StreamId, StreamGone,
-    Welcome,
+    Channel, Control, Decoded, Ended, HostConnection, HostEvent, Request, ResetCode, StreamGone, StreamId, Welcome,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -187,8 +186,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
                 }
                 HostEvent::Answer { stream, answer, ended } => {
                     let flooded = self.mailbox(stream, |mailbox| match (answer, ended) {
-                        (Decoded::Known(answer), Ended::Yes) => Ok(mailbox.close(Close::Answered(answer))),
-                        (Decoded::Unknown(_), Ended::Yes) => Ok(mailbox.close(Close::Unknown)),
+                        (Decoded::Known(answer), Ended::Yes) => {
+                            mailbox.close(Close::Answered(answer));
+                            Ok(())
+                        }
+                        (Decoded::Unknown(_), Ended::Yes) => {
+                            mailbox.close(Close::Unknown);
+                            Ok(())
+                        }
                         (Decoded::Known(answer), Ended::No) => mailbox.answer(answer),
                         (Decoded::Unknown(_), Ended::No) => Ok(()),
                     });

@@ -84,9 +84,9 @@ impl FileWriter {
     /// If the guest cannot write, or the link is down.
     pub async fn finish(mut self) -> Result<u64, GuestError> {
         self.receiver.sender().end().await?;
-        match self.receiver.last("write").await? {
-            Answer::Written(written) => Ok(written.bytes),
-            _ => Err(GuestError::Unexpected { question: "write" }),
-        }
+        let Answer::Written(written) = self.receiver.last("write").await? else {
+            return Err(GuestError::Unexpected { question: "write" });
+        };
+        Ok(written.bytes)
     }
 }

@@ -23,5 +23,5 @@ pub use error::GuestError;
 pub use exec::{ExecEvent, ExecInput, ExecOutput, ExecStream};
 pub use file::{FileReader, FileWriter};
 pub use link::GuestLink;
-pub use promise::UnixDoor;
 pub use machine_agent_protocol as protocol;
+pub use promise::UnixDoor;

@@ -11,8 +11,8 @@ use crate::file::{FileReader, FileWriter};
 use crate::stream::{Came, Receiver, Ways};
 use bytes::BytesMut;
 use machine_agent_protocol::{
-    Answer, Entry, Exec, FileStat, HostConnection, Identify, List, Measure, Measured, Mkdir, Ping, PowerOff,
-    Read, Remove, Rename, Request, SetClock, Stat, Welcome, Write,
+    Answer, Entry, Exec, FileStat, HostConnection, Identify, List, Measure, Measured, Mkdir, Ping, PowerOff, Read,
+    Remove, Rename, Request, SetClock, Stat, Welcome, Write,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -100,7 +100,9 @@ impl GuestLink {
                 Ok(ExecStream { receiver: Some(receiver), input, pid: started.pid })
             }
             Came::Last(Answer::Started(started)) => Ok(ExecStream { receiver: None, input, pid: started.pid }),
-            _ => Err(GuestError::Unexpected { question: "exec" }),
+            Came::Answer(_) | Came::Last(_) | Came::Data(..) | Came::End => {
+                Err(GuestError::Unexpected { question: "exec" })
+            }
         }
     }
 
@@ -110,10 +112,10 @@ impl GuestLink {
     /// If the guest cannot, or the link is down.
     pub async fn read(&self, read: Read) -> Result<FileReader, GuestError> {
         let mut receiver = self.open(read).await?;
-        match receiver.next("read").await? {
-            Came::Answer(Answer::Opened(opened)) => Ok(FileReader { receiver, stat: opened.stat, done: false }),
-            _ => Err(GuestError::Unexpected { question: "read" }),
-        }
+        let Came::Answer(Answer::Opened(opened)) = receiver.next("read").await? else {
+            return Err(GuestError::Unexpected { question: "read" });
+        };
+        Ok(FileReader { receiver, stat: opened.stat, done: false })
     }
 
     /// Opens a file for writing. Whether the guest can is known at the first write that it
@@ -151,10 +153,10 @@ impl GuestLink {
     /// # Errors
     /// If the guest cannot, or the link is down.
     pub async fn stat(&self, stat: Stat) -> Result<FileStat, GuestError> {
-        match self.last("stat", stat).await? {
-            Answer::Status(stat) => Ok(stat),
-            _ => Err(GuestError::Unexpected { question: "stat" }),
-        }
+        let Answer::Status(stat) = self.last("stat", stat).await? else {
+            return Err(GuestError::Unexpected { question: "stat" });
+        };
+        Ok(stat)
     }
 
     /// Removes a file or folder.
@@ -204,10 +206,10 @@ impl GuestLink {
     /// # Errors
     /// If the link is down.
     pub async fn measure(&self) -> Result<Measured, GuestError> {
-        match self.last("measure", Measure {}).await? {
-            Answer::Measured(measured) => Ok(measured),
-            _ => Err(GuestError::Unexpected { question: "measure" }),
-        }
+        let Answer::Measured(measured) = self.last("measure", Measure {}).await? else {
+            return Err(GuestError::Unexpected { question: "measure" });
+        };
+        Ok(measured)
     }
 
     /// Asks whether the agent is there.
@@ -215,10 +217,10 @@ impl GuestLink {
     /// # Errors
     /// If the link is down.
     pub async fn ping(&self) -> Result<(), GuestError> {
-        match self.last("ping", Ping {}).await? {
-            Answer::Pong(_) => Ok(()),
-            _ => Err(GuestError::Unexpected { question: "ping" }),
-        }
+        let Answer::Pong(_) = self.last("ping", Ping {}).await? else {
+            return Err(GuestError::Unexpected { question: "ping" });
+        };
+        Ok(())
     }
 
     /// Powers the guest off; answers before it begins. [`Self::closed`] tells when it is over.
@@ -244,10 +246,10 @@ impl GuestLink {
     }
 
     async fn done(&self, question: &'static str, request: impl Into<Request>) -> Result<(), GuestError> {
-        match self.last(question, request).await? {
-            Answer::Done(_) => Ok(()),
-            _ => Err(GuestError::Unexpected { question }),
-        }
+        let Answer::Done(_) = self.last(question, request).await? else {
+            return Err(GuestError::Unexpected { question });
+        };
+        Ok(())
     }
 }
 

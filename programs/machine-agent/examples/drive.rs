@@ -1,8 +1,9 @@
 //! Drives an agent behind a unix socket by hand: `drive SOCKET LINE...` runs lines of shell.
+#![expect(clippy::unwrap_used, reason = "a tool for whoever works on the agent: the first error ends it")]
 
 use machine_guest::GuestLink;
 use machine_guest::protocol::{Exec, Identify};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 #[tokio::main]
 async fn main() {
@@ -15,7 +16,7 @@ async fn main() {
         let hostname = Some("smoke".to_owned());
         let entropy = Some(vec![7; 32]);
         link.identify(Identify { hostname, entropy, ..Identify::default() }).await.unwrap();
-        link.set_clock(std::time::SystemTime::now()).await.unwrap();
+        link.set_clock(SystemTime::now()).await.unwrap();
     }
     for line in &arguments[1..] {
         let began = Instant::now();

@@ -8,7 +8,7 @@
 use crate::door::{Door, Moved, Transport};
 use crate::house::House;
 use crate::line::{Inbound, Line, Outbound, Teller, What};
-use machine_agent_protocol::{AgentConnection, AgentEvent, AgentFacts, Channel, StreamId};
+use machine_agent_protocol::{AgentConnection, AgentEvent, AgentFacts, Channel, ProtocolError, StreamId};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use tokio::sync::{mpsc, oneshot};
@@ -92,7 +92,11 @@ impl Desk {
             match event {
                 AgentEvent::SessionStarted(_) => self.lose_streams(),
                 AgentEvent::SessionLost(error) => {
-                    crate::console::say(format_args!("session lost: {error}"));
+                    match error {
+                        // The next host took over: the way of things.
+                        ProtocolError::SessionLost => {}
+                        error => crate::console::say(format_args!("session lost: {error}")),
+                    }
                     self.lose_streams();
                 }
                 AgentEvent::Request { stream, request } => {

@@ -30,7 +30,8 @@ pub(crate) fn identify(house: &House, identify: Identify) -> Result<Answer, Fail
         if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(invalid("a machine id has 32 hexadecimal digits"));
         }
-        fs::write("/etc/machine-id", format!("{id}\n")).map_err(|error| failed("cannot write /etc/machine-id", &error))?;
+        fs::write("/etc/machine-id", format!("{id}\n"))
+            .map_err(|error| failed("cannot write /etc/machine-id", &error))?;
     }
     if let Some(env) = identify.env {
         house.env.send_replace(env);
@@ -51,7 +52,8 @@ fn become_host(hostname: &str) -> Result<(), Failed> {
     }
     rustix::system::sethostname(hostname.as_bytes())
         .map_err(|error| failed(format_args!("cannot become {hostname}"), &error.into()))?;
-    fs::write("/etc/hostname", format!("{hostname}\n")).map_err(|error| failed("cannot write /etc/hostname", &error))?;
+    fs::write("/etc/hostname", format!("{hostname}\n"))
+        .map_err(|error| failed("cannot write /etc/hostname", &error))?;
     // Without an address for its own name, sudo and others wait or complain.
     let hosts = fs::read_to_string("/etc/hosts").unwrap_or_else(|_| "127.0.0.1\tlocalhost\n".to_owned());
     fs::write("/etc/hosts", hosts_with(&hosts, hostname)).map_err(|error| failed("cannot write /etc/hosts", &error))

@@ -33,7 +33,10 @@ pub(crate) fn foreign() -> impl Iterator<Item = Seen> {
 /// Processes of the session that `leader` began, alive.
 pub(crate) fn of_session(leader: Pid) -> impl Iterator<Item = Pid> {
     let session = leader.as_raw_nonzero().get();
-    all().into_iter().filter(move |seen| seen.session == session && !seen.zombie).filter_map(|seen| Pid::from_raw(seen.pid))
+    all()
+        .into_iter()
+        .filter(move |seen| seen.session == session && !seen.zombie)
+        .filter_map(|seen| Pid::from_raw(seen.pid))
 }
 
 fn parse(pid: i32, stat: &str) -> Option<Seen> {

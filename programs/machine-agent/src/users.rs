@@ -47,7 +47,10 @@ fn look_up(user: &User, passwd: &str, group: &str) -> Result<Account, Failed> {
         (None, Some(uid)) => nameless(uid),
         (None, None) => {
             let User::Name(name) = user else { return Ok(nameless(0)) };
-            return Err(Failed { code: FailureCode::UserUnknown, message: format!("no such user in the guest: {name}") });
+            return Err(Failed {
+                code: FailureCode::UserUnknown,
+                message: format!("no such user in the guest: {name}"),
+            });
         }
     };
     account.groups = vec![account.gid];

@@ -42,7 +42,8 @@ fn try_grow() -> io::Result<()> {
 
 /// How many blocks the file system should have, if that is more than it has.
 fn wanted_blocks(superblock: &[u8; 1024], disk_bytes: u64) -> Option<u64> {
-    let word = |at: usize| u32::from_le_bytes([superblock[at], superblock[at + 1], superblock[at + 2], superblock[at + 3]]);
+    let word =
+        |at: usize| u32::from_le_bytes([superblock[at], superblock[at + 1], superblock[at + 2], superblock[at + 3]]);
     if superblock[0x38..0x3a] != MAGIC {
         return None;
     }

@@ -9,14 +9,14 @@
 mod feed;
 mod prepare;
 mod pump;
-mod stdio;
+pub(crate) mod stdio;
 pub(crate) mod sys;
 
 use crate::house::House;
 use crate::line::{Inbound, Line};
 use crate::reaper::Launched;
 use crate::{failure, processes};
-use machine_agent_protocol::{Answer, Channel, Control, Ending, Exec, Exited, Failed, FailureCode, Started, StreamId};
+use machine_agent_protocol::{Answer, Control, Ending, Exec, Exited, Failed, FailureCode, Started};
 use rustix::process::Pid;
 use std::time::Duration;
 use stdio::Ours;
@@ -55,7 +55,6 @@ struct Running {
 /// Does the whole request.
 pub(crate) async fn serve(house: House, exec: Exec, line: Line) {
     let (detach, timeout) = (exec.detach, exec.timeout_ms);
-    let stream: StreamId = line.teller.stream;
     let begun = begin(&house, &exec).await;
     let (launched, ours) = match begun {
         Ok(begun) => begun,
@@ -69,7 +68,6 @@ pub(crate) async fn serve(house: House, exec: Exec, line: Line) {
         return alone(launched, alarm).await;
     }
     line.teller.answer(started).await;
-    let _ = stream;
     attended(launched, ours, alarm, line).await;
 }
 
@@ -144,13 +142,7 @@ async fn attended(launched: Launched, ours: Ours, alarm: Alarm, line: Line) {
     drop(slave);
     over.send_replace(true);
     running.after_end();
-    // What it left behind is sent, unless nobody wants it any more.
-    while running.host == Host::Listens {
-        tokio::select! {
-            pump = pumps.join_next() => if pump.is_none() { break },
-            inbound = inbox.recv() => if inbound.is_none() { running.host_gone() },
-        }
-    }
+    running.last_words(&mut pumps, &mut inbox).await;
     match running.host {
         Host::Listens => teller.finish(Exited { ending, timed_out: running.timed_out }).await,
         Host::Gone => {
@@ -220,6 +212,16 @@ impl Running {
         }
     }
 
+    /// What the command left behind is sent, unless nobody wants it any more.
+    async fn last_words(&mut self, pumps: &mut JoinSet<()>, inbox: &mut mpsc::UnboundedReceiver<Inbound>) {
+        while self.host == Host::Listens {
+            tokio::select! {
+                pump = pumps.join_next() => if pump.is_none() { return },
+                inbound = inbox.recv() => if inbound.is_none() { self.host_gone() },
+            }
+        }
+    }
+
     /// The host is gone: what is left of the command gets its five seconds too.
     async fn clear_up(self) {
         if processes::of_session(self.pid).next().is_some() {
@@ -267,9 +269,4 @@ fn kill_session(leader: Pid) {
     for pid in processes::of_session(leader) {
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap_or_default();
     }
-}
-
-/// Where a command's output goes.
-pub(crate) fn channel_of(index: usize) -> Channel {
-    if index == 0 { Channel::Stdout } else { Channel::Stderr }
 }

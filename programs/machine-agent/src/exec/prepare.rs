@@ -98,10 +98,9 @@ fn find_program(name: &str, cwd: &Path, path: &str) -> Result<PathBuf, Failed> {
             code: FailureCode::NotExecutable,
             message: format!("cannot execute {}: it is not an executable file", file.display()),
         }),
-        None => Err(Failed {
-            code: FailureCode::ProgramNotFound,
-            message: format!("no such program in the guest: {name}"),
-        }),
+        None => {
+            Err(Failed { code: FailureCode::ProgramNotFound, message: format!("no such program in the guest: {name}") })
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The ends of a command's standard streams: pipes, a terminal, or nothing.
 
-use super::channel_of;
 use machine_agent_protocol::{Channel, Exec, Stdin, Tty};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -51,10 +50,16 @@ pub(crate) fn make(exec: &Exec) -> io::Result<(Ours, [OwnedFd; 3])> {
             (Some(Input::Pipe(end(ours)?)), theirs)
         }
     };
-    let (out, their_out) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (err, their_err) = pipe_with(PipeFlags::CLOEXEC)?;
-    let outputs = vec![(channel_of(0), end(out)?), (channel_of(1), end(err)?)];
+    let (out, their_out) = output()?;
+    let (err, their_err) = output()?;
+    let outputs = vec![(Channel::Stdout, out), (Channel::Stderr, err)];
     Ok((Ours { stdin, outputs, terminal: None, slave: None }, [their_stdin, their_out, their_err]))
+}
+
+/// A pipe that a command writes to: our end and its own.
+pub(crate) fn output() -> io::Result<(End, OwnedFd)> {
+    let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+    Ok((end(ours)?, theirs))
 }
 
 fn terminal(tty: &Tty, stdin: Stdin) -> io::Result<(Ours, [OwnedFd; 3])> {
@@ -84,6 +89,7 @@ fn end(fd: OwnedFd) -> io::Result<End> {
     Ok(Arc::new(crate::sys::watch(fd)?))
 }
 
-fn null() -> io::Result<OwnedFd> {
+/// Reads as empty, takes everything.
+pub(crate) fn null() -> io::Result<OwnedFd> {
     Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
 }

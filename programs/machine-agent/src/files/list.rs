@@ -31,7 +31,7 @@ pub(crate) async fn serve(list: List, teller: &Teller) -> Result<Answer, Failed>
         }
     }
     drop(pieces);
-    done.await.unwrap_or_else(|_| Ok(()))?;
+    done.await.unwrap_or(Ok(()))?;
     teller.end(Channel::Content).await;
     Ok(Answer::DONE)
 }

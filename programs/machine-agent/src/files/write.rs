@@ -26,7 +26,7 @@ enum Piece {
 
 /// Where the bytes go until they are complete.
 enum Place {
-    Part { part: PathBuf, target: PathBuf, replaced: Option<Metadata> },
+    Part { part: PathBuf, target: PathBuf, replaced: Option<Box<Metadata>> },
     InPlace,
 }
 
@@ -80,7 +80,8 @@ fn take(write: &Write, pieces: mpsc::Receiver<Piece>) -> Result<u64, Failed> {
     let place = place(write, &path)?;
     let file = open(&place, &path).map_err(tried)?;
     let written = fill(&file, pieces);
-    let finished = written.and_then(|count| count.map_or(Ok(None), |count| finish(write, &place, &file).map(|()| Some(count))));
+    let finished =
+        written.and_then(|count| count.map_or(Ok(None), |count| finish(write, &place, &file).map(|()| Some(count))));
     match finished {
         Ok(Some(count)) => Ok(count),
         Ok(None) => {
@@ -103,7 +104,7 @@ fn place(write: &Write, path: &Path) -> Result<Place, Failed> {
             return Err(Failed { code: FailureCode::IsDirectory, message });
         }
         Ok(metadata) if !metadata.is_file() || !write.truncate => return Ok(Place::InPlace),
-        Ok(metadata) => Some(metadata),
+        Ok(metadata) => Some(Box::new(metadata)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(failed(format_args!("cannot write {}", path.display()), &error)),
     };

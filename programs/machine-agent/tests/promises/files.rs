@@ -2,9 +2,7 @@
 
 use crate::stage::{Agent, eventually, pattern};
 use machine_guest::GuestLink;
-use machine_guest::protocol::{
-    FailureCode, FileKind, GuestPath, List, Mkdir, Read, Remove, Rename, Stat, User, Write,
-};
+use machine_guest::protocol::{FailureCode, FileKind, GuestPath, List, Mkdir, Read, Remove, Rename, Stat, User, Write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 async fn put(link: &GuestLink, write: Write, bytes: &[u8]) -> u64 {

@@ -5,18 +5,19 @@
 //! Running ──ends badly──▶ Waiting (250 ms, doubling to 30 s) ──▶ Running
 //!    └──ends well──▶ Done
 //! ```
-//! Output goes to /var/log/machine/NAME.log, at most 1 MiB: then it begins anew, with the old one
-//! beside it as NAME.log.1. At power off services get SIGTERM like everybody.
+//! Output goes to /var/log/machine/NAME.log (see `log`). At power off services get SIGTERM like
+//! everybody.
+
+mod log;
 
 use crate::console::say;
+use crate::exec::stdio::{self, End};
 use crate::exec::sys::{Launch, Terminal};
 use crate::house::House;
 use machine_agent_protocol::Ending;
-use rustix::fs::{Mode, OFlags};
 use std::ffi::CString;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,12 +25,10 @@ use tokio::time::Instant;
 
 const FOLDER: &str = "/etc/machine/services";
 const LOGS: &str = "/var/log/machine";
-const LOG_LIMIT: u64 = 1024 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// One that ran so long did start well; its next failure is a new one.
 const STEADY: Duration = Duration::from_secs(60);
-const LOOK_AT_LOG: Duration = Duration::from_secs(10);
 
 /// Starts every service and sees to it.
 pub(crate) async fn run(house: House) {
@@ -66,27 +65,26 @@ async fn keep(house: House, program: PathBuf) {
 
 async fn once(house: &House, program: &Path, name: &str) -> io::Result<Ending> {
     let log = Path::new(LOGS).join(format!("{name}.log"));
-    let launch = launch(house, program, &log)?;
-    let mut launched = house.reaper.launch(launch).await.map_err(io::Error::other)?;
-    loop {
-        tokio::select! {
-            ended = &mut launched.ending => return ended.map_err(io::Error::other),
-            () = tokio::time::sleep(LOOK_AT_LOG) => trim(&log),
-        }
-    }
+    fs::create_dir_all(LOGS)?;
+    let (launch, output) = launch(house, program)?;
+    let launched = house.reaper.launch(launch).await.map_err(io::Error::other)?;
+    tokio::spawn(log::keep(output, log));
+    launched.ending.await.map_err(io::Error::other)
 }
 
-fn launch(house: &House, program: &Path, log: &Path) -> io::Result<Launch> {
-    fs::create_dir_all(LOGS)?;
-    trim(log);
-    let output: OwnedFd = OpenOptions::new().append(true).create(true).open(log)?.into();
-    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    let own = [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root"), ("LANG", "C.UTF-8")];
-    let mut env: crate::house::DefaultEnv = own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+fn launch(house: &House, program: &Path) -> io::Result<(Launch, End)> {
+    let (output, theirs) = stdio::output()?;
+    let own = [
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("HOME", "/root"),
+        ("LANG", "C.UTF-8"),
+    ];
+    let mut env: crate::house::DefaultEnv =
+        own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     env.extend(house.env.borrow().clone());
     let env = env.into_iter().map(|(name, value)| CString::new(format!("{name}={value}")));
     let program = CString::new(program.as_os_str().as_encoded_bytes())?;
-    Ok(Launch {
+    let launch = Launch {
         argv: vec![program.clone()],
         program,
         env: env.collect::<Result<_, _>>()?,
@@ -94,27 +92,8 @@ fn launch(house: &House, program: &Path, log: &Path) -> io::Result<Launch> {
         uid: 0,
         gid: 0,
         groups: vec![0],
-        stdio: [null, output.try_clone()?, output],
+        stdio: [stdio::null()?, theirs.try_clone()?, theirs],
         terminal: Terminal::None,
-    })
-}
-
-/// A log that is too long becomes the old one. The service writes on with append, so what it
-/// still has open is emptied rather than moved.
-fn trim(log: &Path) {
-    let too_long = fs::metadata(log).is_ok_and(|found| found.len() > LOG_LIMIT);
-    if too_long && let Err(error) = keep_tail(log) {
-        say(format_args!("cannot trim {}: {error}", log.display()));
-    }
-}
-
-fn keep_tail(log: &Path) -> io::Result<()> {
-    use std::io::{Read as _, Seek as _, SeekFrom};
-    let mut file = File::open(log)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LOG_LIMIT / 2)))?;
-    let mut tail = Vec::new();
-    file.take(LOG_LIMIT / 2).read_to_end(&mut tail)?;
-    fs::write(log.with_extension("log.1"), tail)?;
-    OpenOptions::new().write(true).open(log)?.set_len(0)
+    };
+    Ok((launch, output))
 }
