@@ -5,59 +5,9 @@ use std::fmt;
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
+use machine_core::machine::Generation;
+use machine_core::{MachineId, MiB};
 use serde::{Deserialize, Serialize};
-
-/// Mebibytes of guest memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct MiB(pub u32);
-
-/// A machine's name for the host: a DNS label, so that it is safe in a path, a cgroup and an argument.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct MachineId(String);
-
-/// The text is not a DNS label of 1 to 63 of `[a-z0-9-]`.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("not a machine id: {0:?}")]
-pub struct NotAMachineId(pub String);
-
-impl MachineId {
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for MachineId {
-    type Error = NotAMachineId;
-
-    fn try_from(text: String) -> Result<Self, NotAMachineId> {
-        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let fits = (1..=63).contains(&text.len());
-        if fits && !text.starts_with('-') && text.bytes().all(legal) {
-            Ok(Self(text))
-        } else {
-            Err(NotAMachineId(text))
-        }
-    }
-}
-
-impl From<MachineId> for String {
-    fn from(id: MachineId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for MachineId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-/// Counts a machine's starts, so that a late report about an older VMM loses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Generation(pub u64);
 
 /// An Ethernet address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,16 +119,6 @@ impl RunFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_machine_id_is_a_dns_label() {
-        for good in ["m0", "web-1", "mabcdefghij0123456789"] {
-            assert_eq!(MachineId::try_from(good.to_owned()).unwrap().as_str(), good);
-        }
-        for bad in ["", "-a", "a/b", "A", "a,b", "..", &"x".repeat(64)] {
-            assert!(MachineId::try_from(bad.to_owned()).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_mac_address_is_written_as_hex_pairs() {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::boot_plan::{Generation, MachineId, RunFolder};
+use crate::boot_plan::RunFolder;
+use machine_core::MachineId;
+use machine_core::machine::Generation;
 
 /// One VMM, ready to be started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,10 @@ use std::fs;
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
+use machine_core::machine::Generation;
+use machine_core::{MachineId, MiB};
 use machine_hypervisor::accelerator::Accelerator;
-use machine_hypervisor::boot_plan::{BootPlan, Generation, Link, MacAddress, MachineId, MiB, Nic, RootDisk, RunFolder};
+use machine_hypervisor::boot_plan::{BootPlan, Link, MacAddress, Nic, RootDisk, RunFolder};
 use machine_hypervisor::driver::qemu::{Installation, Q35, Qemu};
 use machine_hypervisor::driver::{Driver, Feature, Host, PlanRefusal, SaveMode};
 use machine_hypervisor::launch_plan::LaunchPlan;

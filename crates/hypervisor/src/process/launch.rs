@@ -17,11 +17,12 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::{AdoptError, Ending, ExitRecord, Found, SupervisorRecord, Vmm};
-use crate::boot_plan::{MachineId, RunFolder};
+use crate::boot_plan::RunFolder;
 use crate::driver::{Control, ControlError, Driver};
 use crate::launch_plan::LaunchPlan;
 use crate::supervise::SUPERVISE_VERB;
 use crate::whole_file;
+use machine_core::MachineId;
 
 /// The supervisor has little to do before it answers; a host this slow is not one to start machines on.
 const START: Duration = Duration::from_secs(20);

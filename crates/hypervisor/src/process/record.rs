@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Identity;
-use crate::boot_plan::{Generation, MachineId, RunFolder};
+use crate::boot_plan::RunFolder;
 use crate::whole_file;
+use machine_core::MachineId;
+use machine_core::machine::Generation;
 
 /// Written once the VMM runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,8 +8,9 @@ use tokio::time::timeout;
 
 use super::identity::Held;
 use super::{Ending, ExitRecord, SupervisorRecord, boot_id};
-use crate::boot_plan::{MachineId, RunFolder};
+use crate::boot_plan::RunFolder;
 use crate::bounded_log::{CONSOLE, VMM};
+use machine_core::MachineId;
 
 /// How long a supervisor may take to end its VMM and write that down.
 const POLITE: Duration = Duration::from_secs(2);

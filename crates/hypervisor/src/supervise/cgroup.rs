@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::boot_plan::MachineId;
+use machine_core::MachineId;
 
 const OURS: &str = "machine";
 

@@ -6,8 +6,10 @@ use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use machine_core::MiB;
+use machine_core::machine::Generation;
 use machine_hypervisor::accelerator::{Accelerator, probe};
-use machine_hypervisor::boot_plan::{BootPlan, Generation, Link, MacAddress, MiB, Nic, RootDisk};
+use machine_hypervisor::boot_plan::{BootPlan, Link, MacAddress, Nic, RootDisk};
 use machine_hypervisor::driver::qemu::{Installation, Qemu};
 use machine_hypervisor::driver::{Control, Driver, GuestEnd, Host, VmmStatus};
 use machine_hypervisor::process::{Asked, ExitStatus, LaunchError, Vmm, this_program};

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use machine_hypervisor::boot_plan::{Generation, MachineId, RunFolder};
+use machine_core::MachineId;
+use machine_core::machine::Generation;
+use machine_hypervisor::boot_plan::RunFolder;
 use machine_hypervisor::launch_plan::LaunchPlan;
 use machine_hypervisor::process::{Ending, ExitRecord, LaunchError, Vmm, this_program};
 
@@ -22,9 +24,10 @@ impl Stage {
     pub(crate) fn plan(&self, program: &str, arguments: &[&str]) -> LaunchPlan {
         // The cgroup is named after the machine, and other tests run beside us.
         let name = self.home.path().file_name().unwrap().to_str().unwrap();
-        let id: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+        let letters = name.chars().rev().filter(char::is_ascii_alphanumeric).chain(std::iter::repeat('0'));
+        let id: String = letters.take(20).collect::<String>().to_lowercase();
         LaunchPlan {
-            machine: MachineId::try_from(format!("test-{id}")).unwrap(),
+            machine: MachineId::try_from(format!("m{id}")).unwrap(),
             generation: Generation(3),
             program: PathBuf::from(program),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),

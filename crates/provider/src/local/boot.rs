@@ -15,7 +15,7 @@ use machine_core::promise::guest::{Guest, GuestError};
 use machine_core::promise::image_source::BootParts;
 use machine_core::promise::provider::{MachinePlan, ProviderError};
 use machine_core::stage::{Progress, Report, Stage, StageTime};
-use machine_hypervisor::boot_plan::{self, BootPlan, Link, MacAddress, Nic, RootDisk};
+use machine_hypervisor::boot_plan::{BootPlan, Link, MacAddress, Nic, RootDisk};
 use machine_hypervisor::launch_plan::LaunchPlan;
 use machine_hypervisor::process::{Found, LaunchError, Vmm};
 
@@ -46,7 +46,7 @@ impl LocalProvider {
     async fn running_vmm(&self, plan: &MachinePlan) -> Result<Vmm, ProviderError> {
         let seat = self.seats.take(&plan.id).await;
         if let Found::Alive(vmm) = self.find(&plan.id).await? {
-            if vmm.record().generation.0 == plan.generation.0 {
+            if vmm.record().generation == plan.generation {
                 return Ok(vmm);
             }
             vmm.kill().await.map_err(|error| host_refused("end the earlier VMM", error))?;
@@ -69,21 +69,20 @@ impl LocalProvider {
     }
 
     fn boot_plan(&self, plan: &MachinePlan, parts: BootParts) -> Result<BootPlan, ProviderError> {
-        let out_of_range = |what: &str| ProviderError::Host {
+        let too_many = || ProviderError::Host {
             tried: "plan the boot".to_owned(),
-            detail: format!("{what} out of range: {} cpus, {}", plan.spec.cpus, plan.spec.memory),
+            detail: format!("processors out of range: {}", plan.spec.cpus),
         };
         let cpus = u8::try_from(plan.spec.cpus).ok().and_then(NonZeroU8::new);
-        let machine = boot_plan::MachineId::try_from(plan.id.to_string());
         Ok(BootPlan {
-            machine: machine.map_err(|error| host_refused("plan the boot", error))?,
-            generation: boot_plan::Generation(plan.generation.0),
+            machine: plan.id.clone(),
+            generation: plan.generation,
             kernel: parts.kernel,
             initramfs: parts.initramfs,
             parameters: Vec::new(),
             root: RootDisk { overlay: self.disk(plan)? },
-            cpus: cpus.ok_or_else(|| out_of_range("processors"))?,
-            memory: boot_plan::MiB(u32::try_from(plan.spec.memory.0).map_err(|_| out_of_range("memory"))?),
+            cpus: cpus.ok_or_else(too_many)?,
+            memory: plan.spec.memory,
             nic: Nic { mac: mac_of(plan.id.as_str()), link: Link::UserRestricted },
             run: self.run(&plan.id),
         })

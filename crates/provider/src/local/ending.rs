@@ -1,6 +1,5 @@
 //! What the end of a VMM means for its machine, told from its exit record and its console.
 
-use machine_core::machine::Generation;
 use machine_core::promise::provider::Ending;
 use machine_core::state::Sighting;
 use machine_hypervisor::boot_plan::RunFolder;
@@ -12,7 +11,7 @@ const PANIC: &str = "Kernel panic - not syncing";
 
 /// What an end looked like. A guest that prints a panic by itself deceives nobody but its user.
 pub(super) fn of(run: &RunFolder, ended: &process::Ending) -> Ending {
-    let launched = SupervisorRecord::read(run).ok().flatten().map(|record| record.generation.0);
+    let launched = SupervisorRecord::read(run).ok().flatten().map(|record| record.generation);
     let (generation, sighting, detail) = match ended {
         process::Ending::HostRebooted => (launched, Sighting::HostRebooted, "the host was booted since".to_owned()),
         process::Ending::SupervisorKilled => {
@@ -20,10 +19,10 @@ pub(super) fn of(run: &RunFolder, ended: &process::Ending) -> Ending {
         }
         process::Ending::Recorded(exit) => {
             let (sighting, detail) = of_exit(run, exit);
-            (Some(exit.generation.0), sighting, detail)
+            (Some(exit.generation), sighting, detail)
         }
     };
-    Ending { generation: Generation(generation.unwrap_or_default()), sighting, detail }
+    Ending { generation: generation.unwrap_or_default(), sighting, detail }
 }
 
 fn of_exit(run: &RunFolder, exit: &ExitRecord) -> (Sighting, String) {

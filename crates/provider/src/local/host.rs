@@ -20,7 +20,8 @@ use tokio::sync::OnceCell;
 
 use super::host_refused;
 
-const PROBE: Duration = Duration::from_secs(3);
+/// A KVM that stalls takes almost two seconds to be found out.
+const PROBE: Duration = Duration::from_secs(6);
 const QEMU: &str = "qemu-system-x86_64";
 const INSTALL_QEMU: &str = "install QEMU 8 or newer: `apt-get install qemu-system-x86`; `machine doctor` says more";
 
@@ -97,7 +98,7 @@ impl Ready {
 }
 
 /// A program in the first folder that has it.
-pub fn find_program(name: &str, search: &[PathBuf]) -> Option<PathBuf> {
+fn find_program(name: &str, search: &[PathBuf]) -> Option<PathBuf> {
     search.iter().map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use machine_core::machine::Generation;
 use machine_core::promise::guest::{Guest, GuestDoor};
 use machine_core::promise::image_source::ImageSource;
 use machine_core::promise::provider::{Ending, MachinePlan, Observation, Offer, Power, Provider, ProviderError, Wait};
@@ -165,7 +164,7 @@ impl Provider for LocalProvider {
 
     async fn observe(&self, machine: &MachineId, wait: Wait) -> Result<Observation, ProviderError> {
         match (self.find(machine).await?, wait) {
-            (Found::Alive(vmm), Wait::Now) => Ok(Observation::On(Generation(vmm.record().generation.0))),
+            (Found::Alive(vmm), Wait::Now) => Ok(Observation::On(vmm.record().generation)),
             (Found::Alive(vmm), Wait::UntilOff) => {
                 let ended = vmm.exited().await.map_err(|error| host_refused("wait for the VMM", error))?;
                 Ok(Observation::Off(Some(self.off(machine, &ended))))

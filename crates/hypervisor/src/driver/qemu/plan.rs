@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::{Installation, command_line, cpu_model, machine_type};
 use crate::accelerator::Accelerator;
-use crate::boot_plan::{BootPlan, Link, MiB, Nic, RootDisk};
+use crate::boot_plan::{BootPlan, Link, Nic, RootDisk};
 use crate::driver::{Host, PlanRefusal};
 use crate::launch_plan::LaunchPlan;
+use machine_core::MiB;
 
 /// What q35 takes without an interrupt remapper.
 const MOST_CPUS: u8 = 254;
