@@ -101,8 +101,10 @@ impl Desk {
             }
             State::Stopped | State::Running | State::Paused | State::Hibernated | State::Failed => {}
         }
+        // A repeat finds the machine as it is: one that ran since and was stopped is not started again.
         match new.then {
             AfterCreate::Rest => Ok(keeper.machine()),
+            AfterCreate::Start if keeper.machine().started_at.is_some() => Ok(keeper.machine()),
             AfterCreate::Start => match self.ask(&keeper, Command::Start, asked).await {
                 Ok(machine) => Ok(machine),
                 Err(refusal) => Err(self.clear_away(&keeper, asked, refusal).await),

@@ -52,6 +52,14 @@ async fn the_same_key_answers_the_same_machine_and_another_wish_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repeat_does_not_start_a_machine_that_was_stopped_since() {
+    let desk = open(&World::new()).await;
+    desk.create(&asked("k"), small("a")).await.expect("made");
+    desk.command(&asked("k2"), "a", Command::Stop).await.expect("stops");
+    assert_eq!(desk.create(&asked("k"), small("a")).await.expect("found").state, State::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_that_want_one_name_one_gets_it() {
     let world = World::new();
     let desk = open(&world).await;

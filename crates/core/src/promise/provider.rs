@@ -165,10 +165,10 @@ impl From<ProviderError> for Refusal {
             ProviderError::Image(image) => image.into(),
             ProviderError::Guest(guest) => guest.into(),
             ProviderError::Died { .. } => Self::new(Code::BootFailed, message)
-                .hint("`machine logs --boot NAME` shows the whole boot log while the machine exists"),
+                .hint("`machine doctor` checks the host; the guest's last words are above"),
             ProviderError::Silent { log, .. } => {
                 Self::new(Code::BootTimeout, format!("{message}; the boot log ends with:\n{log}"))
-                    .hint("a slow host needs a longer deadline: set `boot_timeout` of the server")
+                    .hint("a slow host needs a longer deadline: `boot_timeout` in config.toml of MACHINE_HOME")
             }
             ProviderError::NotCapable { hint, .. } => Self::new(Code::HostNotCapable, message).hint(hint),
             ProviderError::DiskFull { .. } => {

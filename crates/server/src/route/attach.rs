@@ -25,7 +25,7 @@ use machine_api::attach::{
 use machine_core::promise::guest::{
     self, ExecRequest, Guest, GuestProcess, Life, ProcessEvent, ProcessInput, Program, Stdin, TerminalSize,
 };
-use machine_core::{Code, Refusal};
+use machine_core::{Code, Machine, Refusal};
 use tokio::sync::mpsc;
 use tracing::{Instrument as _, debug};
 
@@ -64,7 +64,7 @@ pub(crate) async fn attach(
     let upgrade = upgrade.max_message_size(LARGEST_JSON).max_frame_size(LARGEST_JSON);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let ending = app.ending.clone();
-        let session = session(socket, guest, machine.called().to_owned(), asker.request_id);
+        let session = session(socket, guest, machine, asker.request_id);
         let session = async {
             tokio::select! {
                 () = session => {}
@@ -76,16 +76,16 @@ pub(crate) async fn attach(
 }
 
 /// One command, from its start to its end.
-async fn session(socket: WebSocket, guest: Arc<dyn Guest>, machine: String, request_id: String) {
+async fn session(socket: WebSocket, guest: Arc<dyn Guest>, machine: Machine, request_id: String) {
     let (mut sink, mut source) = socket.split();
-    let ended = match begin(&mut source, guest.as_ref()).await {
+    let ended = match begin(&mut source, guest.as_ref(), machine.spec.cwd.clone()).await {
         Ok(process) => carry(process, &mut sink, &mut source).await,
         Err(refusal) => ControlFlow::Continue(Err(refusal)),
     };
     let ControlFlow::Continue(result) = ended else { return };
     if let Err(refusal) = result {
         debug!(%refusal, "a command could not be started, or was lost");
-        let body = ErrorBody::of(refusal.about(machine), &request_id);
+        let body = ErrorBody::of(refusal.about(machine.called()), &request_id);
         let _ = send(&mut sink, &ServerFrame::Error(Box::new(body))).await;
     }
     let _ = sink.close().await;
@@ -94,7 +94,12 @@ async fn session(socket: WebSocket, guest: Arc<dyn Guest>, machine: String, requ
     let _ = tokio::time::timeout(AFTER_END, closed).await;
 }
 
-async fn begin(source: &mut SplitStream<WebSocket>, guest: &dyn Guest) -> Result<Box<dyn GuestProcess>, Refusal> {
+/// Starts what the client asks for, in the machine's folder if it names none.
+async fn begin(
+    source: &mut SplitStream<WebSocket>,
+    guest: &dyn Guest,
+    cwd: Option<String>,
+) -> Result<Box<dyn GuestProcess>, Refusal> {
     let first = tokio::time::timeout(PATIENCE, next_frame(source)).await;
     let start = match first {
         Ok(Some(Ok(ClientFrame::Start(start)))) => *start,
@@ -102,7 +107,8 @@ async fn begin(source: &mut SplitStream<WebSocket>, guest: &dyn Guest) -> Result
         Ok(Some(Err(refusal))) => return Err(refusal),
         Ok(None) | Err(_) => return Err(invalid("attach: no start came")),
     };
-    let request = understand(start)?;
+    let mut request = understand(start)?;
+    request.cwd = request.cwd.or(cwd);
     guest.exec(request).await.map_err(start_refusal)
 }
 

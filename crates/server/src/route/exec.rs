@@ -30,9 +30,10 @@ pub(crate) async fn run(
     Path(reference): Path<String>,
     Json(wish): Json<ExecRequest>,
 ) -> Result<axum::Json<ExecResponse>, Refused> {
-    let request = understand(wish)?;
+    let mut request = understand(wish)?;
     let (machine, guest) = app.server.desk.guest(&asker.owner, &reference).await?;
     note_machine(&machine);
+    request.cwd = request.cwd.or_else(|| machine.spec.cwd.clone());
     let timeout = request.timeout;
     let ran = run_to_end(guest.as_ref(), request);
     let response = match timeout {

@@ -54,12 +54,18 @@ impl Place {
     }
 }
 
+/// Where relative paths begin unless the machine says otherwise (contract, P0.3).
+const WORKDIR: &str = "/workspace";
+
 fn absolute(machine: &Machine, path: &str) -> Result<String, Refusal> {
-    match &machine.spec.cwd {
-        _ if path.starts_with('/') => Ok(path.to_owned()),
-        Some(cwd) => Ok(format!("{}/{path}", cwd.trim_end_matches('/'))),
-        None => Err(invalid(format!("path: not absolute, and the machine has no working folder: {path}"))),
+    if path.is_empty() {
+        return Err(invalid("path: empty"));
     }
+    if path.starts_with('/') {
+        return Ok(path.to_owned());
+    }
+    let cwd = machine.spec.cwd.as_deref().unwrap_or(WORKDIR);
+    Ok(format!("{}/{path}", cwd.trim_end_matches('/')))
 }
 
 /// These operations are the guest's root's; another user's rights cannot be taken yet.
