@@ -1,0 +1,61 @@
+//! A home for the measurements: its own server and machines, somebody else's templates.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use machine_sdk::Client;
+use machine_sdk::api::server::MachinesThen;
+use tokio::process::{Child, Command};
+
+/// See the module.
+pub(crate) struct Home {
+    folder: PathBuf,
+    server: Child,
+}
+
+impl Home {
+    /// Starts a server of its own.
+    pub(crate) async fn open(machine: &Path, images: &Path) -> anyhow::Result<Self> {
+        let machine = machine.canonicalize().with_context(|| format!("no program {}", machine.display()))?;
+        let images = images.canonicalize().with_context(|| format!("no folder {}", images.display()))?;
+        let folder = std::env::temp_dir().join(format!("machine-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        std::os::unix::fs::symlink(images, folder.join("images"))?;
+        let log = std::fs::File::create(folder.join("serve.log"))?;
+        let mut server = Command::new(machine);
+        server.arg("serve").env("MACHINE_HOME", &folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let home = Self { folder, server: server.spawn().context("cannot start the server")? };
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while home.client().health().await.is_err() {
+            anyhow::ensure!(tokio::time::Instant::now() < deadline, "the server does not answer");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(home)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::unix(self.folder.join("api.sock"))
+    }
+
+    /// What the server occupies, in MiB.
+    pub(crate) fn server_rss_mib(&self) -> anyhow::Result<f64> {
+        let pid = self.server.id().context("the server has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib / 1024.0)
+    }
+
+    /// Ends the server and everything in the home.
+    pub(crate) async fn close(mut self) -> anyhow::Result<()> {
+        self.client().shutdown(MachinesThen::Stop).await?;
+        self.server.wait().await?;
+        std::fs::remove_dir_all(&self.folder).context("cannot remove the measurements' home")
+    }
+}

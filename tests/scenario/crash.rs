@@ -1,0 +1,78 @@
+//! `kill -9` of the server while real machines start, stop, end and run. Every step is killed at against
+//! fakes, in crates/engine/tests/crash.rs; here a few chosen points meet real QEMU.
+
+use crate::home::{Home, until};
+
+/// Kills the server as soon as a machine is in this phase, then lets a new one settle it.
+fn kill_in_phase(home: &Home, words: &[&str], phase: &str) -> String {
+    let mut client = home.spawn(words);
+    until(phase, || home.machine(&["inspect", "a", "--json"]).stdout.contains(&format!("\"phase\":\"{phase}\"")));
+    home.kill_server();
+    // The client starts the next server and goes on, or says that it lost this one; both are right.
+    let _ = client.kill();
+    client.wait().expect("it was started");
+    until("what was under way is settled", || {
+        let shown = home.machine(&["inspect", "a", "--json"]);
+        let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap_or_default();
+        shown["error"].is_object() || shown["phase"] == shown["state"]
+    });
+    let shown = home.machine(&["inspect", "a", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap_or_default();
+    shown["state"].as_str().unwrap_or("gone").to_owned()
+}
+
+fn check_no_orphan(home: &Home, running: usize) {
+    let supervisors = home.processes().into_iter().filter(|(_, line)| line.contains("supervise")).count();
+    assert_eq!(supervisors, running, "{:#?}", home.processes());
+}
+
+#[test]
+fn a_server_killed_while_a_machine_starts_stops_or_ends_lands_it_or_leaves_nothing() {
+    let home = Home::new("crash");
+    assert_eq!(kill_in_phase(&home, &["create", "--name", "a"], "starting"), "running");
+    check_no_orphan(&home, 1);
+    assert_eq!(home.ok(&["exec", "a", "--", "echo", "here"]), "here");
+
+    // A process that does not end at once keeps the machine stopping for a while.
+    home.ok(&["exec", "--detach", "a", "--", "bash", "-c", "trap '' TERM; while :; do sleep 1; done"]);
+    assert_eq!(kill_in_phase(&home, &["stop", "a"], "stopping"), "stopped");
+    check_no_orphan(&home, 0);
+
+    assert_eq!(kill_in_phase(&home, &["start", "a"], "starting"), "running");
+    home.ok(&["destroy", "a", "--yes"]);
+    check_no_orphan(&home, 0);
+    assert_eq!(home.machine_folders(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_machine_outlives_its_server() {
+    let home = Home::new("outlives");
+    home.ok(&["create", "--name", "a"]);
+    let uptime = || home.ok(&["exec", "a", "--", "cut", "-d.", "-f1", "/proc/uptime"]).parse::<u64>().expect("seconds");
+    let (boot, before) = (home.ok(&["exec", "a", "--", "cat", "/proc/sys/kernel/random/boot_id"]), uptime());
+    home.kill_server();
+    assert!(uptime() >= before);
+    assert_eq!(home.ok(&["exec", "a", "--", "cat", "/proc/sys/kernel/random/boot_id"]), boot);
+    home.ok(&["serve", "--stop"]);
+    assert_eq!(home.ok(&["exec", "a", "--", "cat", "/proc/sys/kernel/random/boot_id"]), boot);
+
+    // Destroyed by a server that is killed right after it was asked: it is gone, or the next one ends it.
+    let mut client = home.spawn(&["destroy", "a", "--yes"]);
+    home.kill_server();
+    client.wait().expect("it was started");
+    home.machine(&["destroy", "a", "--yes"]);
+    until("nothing is left", || home.machine_folders().is_empty());
+    check_no_orphan(&home, 0);
+}
+
+#[test]
+fn a_supervisor_that_is_killed_takes_its_vmm_with_it() {
+    let home = Home::new("supervisor");
+    home.ok(&["create", "--name", "a"]);
+    let (pid, _) = home.processes().into_iter().find(|(_, line)| line.contains("supervise")).expect("one runs");
+    crate::home::kill(pid);
+    until("it is seen", || home.state("a") == "failed");
+    assert!(!home.processes().iter().any(|(_, line)| line.contains("qemu-system")), "{:#?}", home.processes());
+    home.ok(&["start", "a"]);
+    home.ok(&["destroy", "a", "--yes"]);
+}

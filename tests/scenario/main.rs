@@ -1,0 +1,8 @@
+//! Stories that a user could tell, over the built command line, with real virtual machines.
+
+mod basics;
+mod crash;
+mod faults;
+mod files;
+mod home;
+mod refusals;
