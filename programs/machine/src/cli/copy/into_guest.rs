@@ -1,0 +1,160 @@
+//! From this computer into a guest.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use indicatif::ProgressBar;
+use machine_sdk::api::Code;
+use machine_sdk::api::attach::CommandEnd;
+use machine_sdk::{AttachEvent, AttachInput, AttachOutput, WriteFile};
+use tokio::fs::File;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::mpsc;
+
+use super::guest::{Complaints, below, found, look, parent, refusal, tar, trimmed, without_tar};
+use super::landing::{Found, Landing, Source, landing, last, means_content};
+use super::pack::{PackError, Root, pack, survey};
+use super::{Copy, channel};
+use crate::cli::exit::Failure;
+
+/// Copies a file or a folder.
+pub(super) async fn copy(copy: &mut Copy<'_>, from: &Path, to: &str) -> Result<(), Failure> {
+    let metadata = tokio::fs::metadata(from).await.map_err(|error| Failure::path("cannot copy", from, &error))?;
+    let text = from.to_string_lossy();
+    let source = match (metadata.is_dir(), means_content(&text)) {
+        (true, true) => Source::Content,
+        (true, false) => Source::Folder,
+        (false, _) => Source::File,
+    };
+    let there = found(look(copy, to).await?.as_ref());
+    let shown = format!("{}:{to}", copy.machine);
+    let target = match landing(source, there, to).map_err(|refused| refusal(refused, &shown))? {
+        Landing::At => trimmed(to).to_owned(),
+        Landing::Into => below(to, last(&text)),
+    };
+    match source {
+        Source::File => file(copy, from, &target, metadata.permissions().mode(), metadata.len()).await,
+        Source::Folder | Source::Content => folder(copy, from, &target).await,
+    }
+}
+
+async fn file(copy: &mut Copy<'_>, from: &Path, to: &str, mode: u32, size: u64) -> Result<(), Failure> {
+    let content = File::open(from).await.map_err(|error| Failure::path("cannot read", from, &error))?;
+    let bar = copy.bar(Some(size), last(to));
+    let how = WriteFile { mode: Some(mode & 0o7777), user: None };
+    let content = Counted { content, bar: bar.clone() };
+    let written = tokio::select! {
+        written = copy.client.write_file(copy.machine, to, &how, content) => written,
+        caught = copy.signals.next() => return Err(copy.interrupted(caught, &bar)),
+    };
+    written?;
+    copy.done(&bar);
+    Ok(())
+}
+
+/// A file that counts what is read of it.
+struct Counted {
+    content: File,
+    bar: ProgressBar,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.content).poll_read(context, buffer))?;
+        self.bar.inc((buffer.filled().len() - before) as u64);
+        Poll::Ready(Ok(()))
+    }
+}
+
+async fn folder(copy: &mut Copy<'_>, from: &Path, to: &str) -> Result<(), Failure> {
+    let here = from.to_owned();
+    let total = blocking(move || survey(&here)).await??;
+    let root = make_room(copy, to).await?;
+    let bar = copy.bar(Some(total), last(to));
+    let start = tar(&["-x", "-f", "-", "-C", to], true);
+    let stream = copy.client.attach(copy.machine, start).await?;
+    let (mut output, input) = stream.split();
+    let (writer, mut pieces) = channel::from_thread();
+    let (here, counter): (PathBuf, _) = (from.to_owned(), bar.clone());
+    let packing = tokio::task::spawn_blocking(move || pack(&here, root, writer, &counter));
+    let sending = async {
+        send(&mut pieces, &input).await;
+        drop(pieces);
+        let packed = packing.await.unwrap_or(Err(PackError::NotTaken));
+        // What is not complete must not look so.
+        if packed.is_ok() {
+            let _ = input.close_stdin().await;
+        } else {
+            input.close();
+        }
+        packed
+    };
+    let (packed, ended) = tokio::select! {
+        both = async { tokio::join!(sending, hear(&mut output)) } => both,
+        caught = copy.signals.next() => return Err(copy.interrupted(caught, &bar)),
+    };
+    match packed {
+        Ok(()) | Err(PackError::NotTaken) => {}
+        Err(error @ (PackError::Special { .. } | PackError::Read { .. })) => return Err(error.into()),
+    }
+    let (end, complaints) = ended.map_err(without_tar)?;
+    complaints.judge(end, &format!("copy into {}:{to}", copy.machine))?;
+    copy.done(&bar);
+    Ok(())
+}
+
+/// The folder to unpack into is there afterwards; whether it takes the mode of what is copied.
+async fn make_room(copy: &Copy<'_>, to: &str) -> Result<Root, Failure> {
+    let no_folder = |path: &str| Failure::new(Code::FileError, format!("not a folder: {}:{path}", copy.machine));
+    match found(look(copy, to).await?.as_ref()) {
+        Found::Folder => return Ok(Root::LeftOut),
+        Found::File => return Err(no_folder(to)),
+        Found::Nothing => {}
+    }
+    let above = parent(to);
+    match found(look(copy, above).await?.as_ref()) {
+        Found::Folder => {}
+        Found::File => return Err(no_folder(above)),
+        Found::Nothing => {
+            return Err(Failure::new(Code::FileNotFound, format!("no such folder: {}:{above}", copy.machine)));
+        }
+    }
+    copy.desk.link.ask(async |client| client.make_folder(copy.machine, to).await).await?;
+    Ok(Root::Packed)
+}
+
+async fn send(pieces: &mut mpsc::Receiver<Bytes>, input: &AttachInput) {
+    while let Some(bytes) = pieces.recv().await {
+        if input.stdin(bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Hears a command that writes nothing but complaints.
+async fn hear(output: &mut AttachOutput) -> Result<(CommandEnd, Complaints), Failure> {
+    let mut complaints = Complaints::default();
+    loop {
+        match output.next().await? {
+            Some(AttachEvent::Started { .. } | AttachEvent::Stdout(_)) => {}
+            Some(AttachEvent::Stderr(bytes)) => complaints.hear(&bytes),
+            Some(AttachEvent::Exited(end)) => return Ok((end, complaints)),
+            None => return Ok((CommandEnd::Detached, complaints)),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Failure::new(Code::InternalError, format!("a working thread failed: {error}")))
+}

@@ -1,0 +1,79 @@
+//! Copies between this computer and a guest. Files go through the server's own file routes; folders as
+//! a tar stream over the guest's `tar`. Nothing is held whole, and what comes from a guest is not trusted.
+//!
+//! ```text
+//! here file   ──▶ write_file                        guest file   ──▶ draft ──all there──▶ named
+//! here folder ──pack──▶ channel ──▶ guest's tar -x   guest folder ──tar -c──▶ channel ──unpack──▶ draft ──▶ named
+//! ```
+
+mod channel;
+mod draft;
+mod from_guest;
+mod guest;
+mod into_guest;
+mod landing;
+mod pack;
+mod unpack;
+
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+use machine_sdk::Client;
+
+use super::Desk;
+use super::exit::Failure;
+use super::progress;
+use super::session::{Caught, Signals};
+use super::word::place::Place;
+use super::word::{duration, size};
+
+/// What a copy works with.
+struct Copy<'a> {
+    desk: &'a Desk,
+    client: Client,
+    machine: &'a str,
+    signals: Signals,
+    began: Instant,
+}
+
+/// Copies from one side to the other.
+pub(crate) async fn copy(from: &Place, to: &Place, desk: &Desk) -> Result<(), Failure> {
+    let machine = match (from, to) {
+        (Place::Here(_), Place::Guest { machine, .. }) | (Place::Guest { machine, .. }, Place::Here(_)) => machine,
+        (Place::Here(_), Place::Here(_)) => {
+            return Err(Failure::usage("neither side is in a machine").hint("name one side NAME:/path"));
+        }
+        (Place::Guest { .. }, Place::Guest { .. }) => {
+            return Err(Failure::usage("both sides are in machines").hint("copy to this computer first"));
+        }
+    };
+    let signals = Signals::catch()?;
+    let client = desk.link.client().await?;
+    let mut copy = Copy { desk, client, machine, signals, began: Instant::now() };
+    match (from, to) {
+        (Place::Here(from), Place::Guest { path, .. }) => into_guest::copy(&mut copy, from, path).await,
+        (Place::Guest { path, .. }, Place::Here(to)) => from_guest::copy(&mut copy, path, to).await,
+        (Place::Here(_), Place::Here(_)) | (Place::Guest { .. }, Place::Guest { .. }) => Ok(()),
+    }
+}
+
+impl Copy<'_> {
+    fn bar(&self, total: Option<u64>, what: &str) -> ProgressBar {
+        progress::byte_bar(&self.desk.voice, total, what)
+    }
+
+    /// The bar goes; on a terminal one line stays.
+    fn done(&self, bar: &ProgressBar) {
+        let (count, shown) = (bar.position(), !bar.is_hidden());
+        bar.finish_and_clear();
+        if shown {
+            self.desk.voice.say(&format!("copied {} ({})", size::bytes(count), duration::show(self.began.elapsed())));
+        }
+    }
+
+    fn interrupted(&self, caught: Caught, bar: &ProgressBar) -> Failure {
+        bar.finish_and_clear();
+        self.desk.voice.say("interrupted; the copy is not complete");
+        Failure::quiet(caught.exit())
+    }
+}

@@ -1,0 +1,89 @@
+//! `inspect`: all that is known of one machine: names and values for people, JSON for programs.
+
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use machine_sdk::api::MachineInfo;
+
+use super::ls;
+use crate::cli::Desk;
+use crate::cli::exit::Failure;
+use crate::cli::paint::Paint;
+use crate::cli::table::{Cell, pairs};
+use crate::cli::word::size::Mebibytes;
+use crate::cli::word::{age, duration};
+
+/// Which machine.
+#[derive(Debug, Args)]
+#[command(after_help = "JSON with --json, and where standard output is no terminal.")]
+pub(crate) struct InspectArguments {
+    /// machine to show
+    #[arg(value_name = "NAME")]
+    machine: String,
+}
+
+/// Shows one machine.
+pub(crate) async fn inspect(asked: InspectArguments, desk: &Desk) -> Result<u8, Failure> {
+    let machine = desk.link.ask(async |client| client.get(&asked.machine).await).await?;
+    let voice = &desk.voice;
+    if voice.bare() && !voice.json() {
+        voice.print(voice.handle(&machine))?;
+    } else if voice.json() {
+        voice.document(&machine)?;
+    } else if !voice.out.terminal {
+        voice.spread(&machine)?;
+    } else {
+        voice.print(&description(&machine, Timestamp::now(), voice.out.paint))?;
+    }
+    Ok(0)
+}
+
+fn description(machine: &MachineInfo, now: Timestamp, paint: Paint) -> String {
+    let ago = |then: Timestamp| format!("{then} ({} ago)", age::show(then, now));
+    let mut rows: Vec<(&str, Cell)> = vec![("id", machine.id.as_str().into())];
+    let mut known = |name, value: Option<String>| rows.extend(value.map(|value| (name, Cell::from(value))));
+    known("name", machine.name.clone());
+    known("template", Some(format!("{} ({})", machine.template, machine.template_digest)));
+    known("cpus", Some(machine.config.vcpus.to_string()));
+    known("memory", Some(Mebibytes(machine.config.memory_mb).to_string()));
+    known("disk", Some(Mebibytes(machine.config.disk_mb).to_string()));
+    known("folder", machine.cwd.clone());
+    let labels: Vec<String> = machine.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    known("labels", Some(labels.join(", ")).filter(|labels| !labels.is_empty()));
+    known("created", Some(ago(machine.created_at)));
+    known("started", machine.started_at.map(ago));
+    let took = |micros| duration::show(Duration::from_micros(micros));
+    let stages = machine.stages.iter().map(|time| format!("{} {}", time.stage, took(time.micros)));
+    known("last start", Some(stages.collect::<Vec<_>>().join(", ")).filter(|stages| !stages.is_empty()));
+    known("reason", machine.reason.clone());
+    let allowed: Vec<&str> = machine.allowed_commands.iter().map(|command| command.word()).collect();
+    known("allowed", Some(allowed.join(", ")).filter(|allowed| !allowed.is_empty()));
+    let after_name = if machine.name.is_some() { 2 } else { 1 };
+    rows.insert(after_name, ("state", ls::state(machine.phase)));
+    pairs(&rows, paint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_described_line_by_line() {
+        let text = description(&ls::tests::machine(), "2026-01-02T03:05:05Z".parse().unwrap(), Paint::Plain);
+        let expected = "\
+id          m0123456789abcdefghij
+name        web
+state       running
+template    base (sha256:00)
+cpus        2
+memory      512 MiB
+disk        10 GiB
+labels      team=web
+created     2026-01-02T03:04:05Z (1m ago)
+last start  boot 1.9 s
+allowed     stop, destroy
+";
+        assert_eq!(text, expected);
+    }
+}

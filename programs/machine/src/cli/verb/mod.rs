@@ -1,0 +1,42 @@
+//! The verbs: one file each, with its flags and all that it does on this side of the server.
+
+pub(crate) mod completion;
+pub(crate) mod cp;
+pub(crate) mod create;
+pub(crate) mod destroy;
+pub(crate) mod events;
+pub(crate) mod exec;
+pub(crate) mod inspect;
+pub(crate) mod logs;
+pub(crate) mod ls;
+pub(crate) mod restart;
+pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod start;
+pub(crate) mod stop;
+pub(crate) mod template;
+pub(crate) mod version;
+
+use super::Desk;
+use super::exit::Failure;
+
+/// Does the same with several machines: all are tried, each failure is told, the first one's exit code
+/// is the verb's.
+async fn each(
+    names: &[String],
+    desk: &Desk,
+    mut work: impl AsyncFnMut(&str) -> Result<(), Failure>,
+) -> Result<u8, Failure> {
+    let mut code = 0;
+    for name in names {
+        match work(name).await {
+            Ok(()) => {}
+            Err(failure @ Failure::Quiet { .. }) => return Err(failure),
+            Err(failure) => {
+                desk.voice.fail(&failure);
+                code = if code == 0 { failure.exit() } else { code };
+            }
+        }
+    }
+    Ok(code)
+}

@@ -1,0 +1,7 @@
+//! Words of the command line that become types at the door, and types that become words.
+
+pub(crate) mod age;
+pub(crate) mod duration;
+pub(crate) mod pair;
+pub(crate) mod place;
+pub(crate) mod size;
