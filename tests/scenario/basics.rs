@@ -44,7 +44,8 @@ fn identity_is_its_own(home: &Home, id: &str) {
     let guest: u64 = home.ok(&["exec", "a", "--", "date", "+%s"]).parse().expect("date prints seconds");
     let host = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970").as_secs();
     assert!(host.abs_diff(guest) <= 5, "the guest's clock is right: {guest} and {host}");
-    let disk: u64 = home.ok(&["exec", "a", "--", "sh", "-c", "df -m / | awk 'NR==2 {print $2}'"]).parse().expect("a size");
+    let disk: u64 =
+        home.ok(&["exec", "a", "--", "sh", "-c", "df -m / | awk 'NR==2 {print $2}'"]).parse().expect("a size");
     assert!(disk > 9000, "the root file system has grown to the disk's 10 GiB: {disk} MiB");
     assert_ne!(home.ok(&["exec", "a", "--", "uname", "-r"]), host_kernel());
 }

@@ -6,19 +6,21 @@ use crate::home::{Home, until};
 /// Kills the server as soon as a machine is in this phase, then lets a new one settle it.
 fn kill_in_phase(home: &Home, words: &[&str], phase: &str) -> String {
     let mut client = home.spawn(words);
-    until(phase, || home.machine(&["inspect", "a", "--json"]).stdout.contains(&format!("\"phase\":\"{phase}\"")));
+    until(phase, || shown(home)["phase"] == phase);
     home.kill_server();
     // The client starts the next server and goes on, or says that it lost this one; both are right.
     let _ = client.kill();
     client.wait().expect("it was started");
     until("what was under way is settled", || {
-        let shown = home.machine(&["inspect", "a", "--json"]);
-        let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap_or_default();
+        let shown = shown(home);
         shown["error"].is_object() || shown["phase"] == shown["state"]
     });
-    let shown = home.machine(&["inspect", "a", "--json"]);
-    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap_or_default();
-    shown["state"].as_str().unwrap_or("gone").to_owned()
+    shown(home)["state"].as_str().unwrap_or("gone").to_owned()
+}
+
+/// What `inspect` prints now, an error included.
+fn shown(home: &Home) -> serde_json::Value {
+    serde_json::from_str(&home.machine(&["inspect", "a", "--json"]).stdout).unwrap_or_default()
 }
 
 fn check_no_orphan(home: &Home, running: usize) {

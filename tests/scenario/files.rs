@@ -34,7 +34,10 @@ fn files_and_folders_go_in_and_come_back_byte_for_byte() {
     home.ok(&["cp", "./tree", "a:/workspace/"]);
     assert_eq!(home.ok(&["exec", "a", "--", "/workspace/tree/inner/link"]), "ran");
     home.ok(&["cp", "a:/workspace/tree", "./returned"]);
-    assert_eq!(fs::read_link(home.folder().join("returned/inner/link")).expect("a link"), fs::canonicalize("script").unwrap_or("script".into()));
+    assert_eq!(
+        fs::read_link(home.folder().join("returned/inner/link")).expect("a link"),
+        fs::canonicalize("script").unwrap_or("script".into())
+    );
 
     assert!(home.refused(&["cp", "./missing", "a:/workspace/"], 3).contains("missing"));
     assert!(home.refused(&["cp", "a:/missing", "./x"], 3).contains("/missing"));

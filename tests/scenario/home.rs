@@ -148,7 +148,8 @@ impl Home {
 
     /// The VMM of the only machine of this home.
     pub(crate) fn vmm_pid(&self) -> i32 {
-        let found = self.processes().into_iter().find(|(_, line)| line.contains("qemu-system") && !line.contains("supervise"));
+        let found =
+            self.processes().into_iter().find(|(_, line)| line.contains("qemu-system") && !line.contains("supervise"));
         found.unwrap_or_else(|| panic!("a VMM runs: {:#?}", self.processes())).0
     }
 
@@ -259,6 +260,7 @@ fn shared_images() -> PathBuf {
 
 fn real_qemu() -> PathBuf {
     let path = std::env::var_os("PATH").expect("a test has a PATH");
-    let found = std::env::split_paths(&path).map(|folder| folder.join("qemu-system-x86_64")).find(|path| path.is_file());
+    let found =
+        std::env::split_paths(&path).map(|folder| folder.join("qemu-system-x86_64")).find(|path| path.is_file());
     found.expect("QEMU is installed: run scripts/install-host")
 }

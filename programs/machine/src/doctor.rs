@@ -1,0 +1,154 @@
+//! What this host can do, what it lacks, and the command that fixes it. Asks the host itself, so that it
+//! helps where no server can start.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use machine_hypervisor::accelerator::{Accelerator, probe_cached};
+use machine_hypervisor::driver::qemu::Installation;
+use machine_hypervisor::process::this_program;
+use machine_image::{TOOLS, Template};
+use serde::Serialize;
+
+use crate::settings::Settings;
+
+const QEMU: &str = "qemu-system-x86_64";
+const INSTALL: &str = "run scripts/install-host of the source tree, or `apt-get install";
+const PROBE: Duration = Duration::from_secs(6);
+/// What a build of the base template and a few machines need.
+const ROOMY: u64 = 4 << 30;
+const NOT_CAPABLE: u8 = 9;
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, but worse than it could.
+    Warning,
+    /// Machines cannot be made or run.
+    Missing,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    verdict: Verdict,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+/// How the checks are shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Show {
+    /// Lines for a person.
+    Lines,
+    /// One JSON document.
+    Json,
+}
+
+/// Looks at everything and prints it; fails if machines cannot be made here.
+pub(crate) async fn doctor(settings: &Settings, show: Show) -> ExitCode {
+    let checks = examine(settings).await;
+    match show {
+        Show::Json => println!("{}", serde_json::json!({ "checks": checks })),
+        Show::Lines => checks.iter().for_each(print),
+    }
+    let missing = checks.iter().any(|check| check.verdict == Verdict::Missing);
+    if missing { ExitCode::from(NOT_CAPABLE) } else { ExitCode::SUCCESS }
+}
+
+async fn examine(settings: &Settings) -> Vec<Check> {
+    let cache = settings.home.join("cache");
+    let home = home(settings);
+    let mut checks = accelerator_and_qemu(settings, &cache).await;
+    checks.extend(TOOLS.into_iter().map(|tool| match tool.find() {
+        Ok(path) => ok(tool.name, path.display().to_string()),
+        Err(error) => missing(tool.name, error.to_string(), format!("{INSTALL} {}`", tool.package)),
+    }));
+    checks.push(home);
+    checks.push(template(settings));
+    checks
+}
+
+async fn accelerator_and_qemu(settings: &Settings, cache: &Path) -> Vec<Check> {
+    let verdict = probe_cached(&this_program(), PROBE, cache).await;
+    let accelerator = match verdict.accelerator {
+        Accelerator::Kvm => ok("kvm", verdict.reason.clone()),
+        Accelerator::Tcg => warning(
+            "kvm",
+            format!("no usable KVM, machines are emulated: {}", verdict.reason),
+            "use a host with hardware virtualization and access to /dev/kvm".to_owned(),
+        ),
+    };
+    let found = settings.search.iter().map(|folder| folder.join(QEMU)).find(|path| path.is_file());
+    let qemu = match found {
+        Some(path) => qemu(&path, verdict.accelerator, cache).await,
+        None => missing("qemu", format!("no {QEMU}"), format!("{INSTALL} qemu-system-x86`")),
+    };
+    vec![accelerator, qemu]
+}
+
+async fn qemu(path: &Path, accelerator: Accelerator, cache: &Path) -> Check {
+    match Installation::probe(path, accelerator, cache).await {
+        Ok(found) => ok("qemu", format!("{} {}", path.display(), found.version)),
+        Err(error) => {
+            missing("qemu", format!("{:#}", anyhow::Error::from(error)), format!("{INSTALL} qemu-system-x86`"))
+        }
+    }
+}
+
+fn home(settings: &Settings) -> Check {
+    let home = &settings.home;
+    let free = Settings::make_private(home).map_err(|error| error.to_string()).and_then(|()| free_bytes(home));
+    match free {
+        Ok(free) if free < ROOMY => warning(
+            "home",
+            format!("{} has {} MiB free", home.display(), free >> 20),
+            "free some space, or set MACHINE_HOME to a folder on a larger disk".to_owned(),
+        ),
+        Ok(free) => ok("home", format!("{}, {} GiB free", home.display(), free >> 30)),
+        Err(why) => missing("home", why, "set MACHINE_HOME to a folder that you may write".to_owned()),
+    }
+}
+
+fn free_bytes(path: &Path) -> Result<u64, String> {
+    let free = rustix::fs::statvfs(path).map_err(|error| format!("cannot look at {}: {error}", path.display()))?;
+    Ok(free.f_bavail.saturating_mul(free.f_frsize))
+}
+
+fn template(settings: &Settings) -> Check {
+    let images: PathBuf = settings.home.join("images");
+    match Template::load(&images, "base") {
+        Ok(template) => ok("template base", format!("kernel {}", template.manifest.identity.kernel_version)),
+        Err(error) => warning("template base", error.to_string(), "machine template build base".to_owned()),
+    }
+}
+
+fn ok(name: &'static str, detail: String) -> Check {
+    Check { name, verdict: Verdict::Ok, detail, fix: None }
+}
+
+fn warning(name: &'static str, detail: String, fix: String) -> Check {
+    Check { name, verdict: Verdict::Warning, detail, fix: Some(fix) }
+}
+
+fn missing(name: &'static str, detail: String, fix: String) -> Check {
+    Check { name, verdict: Verdict::Missing, detail, fix: Some(fix) }
+}
+
+fn print(check: &Check) {
+    let word = match check.verdict {
+        Verdict::Ok => "ok",
+        Verdict::Warning => "warning",
+        Verdict::Missing => "missing",
+    };
+    println!("{word:<8} {:<14} {}", check.name, check.detail);
+    if let Some(fix) = &check.fix {
+        println!("{:<8} {:<14} fix: {fix}", "", "");
+    }
+}

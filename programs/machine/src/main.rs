@@ -1,0 +1,82 @@
+//! The one program: `machine` is a command line (which sees only the SDK) and `machine serve` (which wires
+//! everything). Two hidden verbs are for the server alone: `supervise` keeps one VMM, `probe-kvm` risks a hang.
+
+mod cli;
+mod doctor;
+mod serve;
+mod settings;
+
+use std::process::ExitCode;
+
+use cli::{Arguments, Verb};
+use machine_hypervisor::{accelerator, supervise};
+use settings::Settings;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::read(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(code) => return ExitCode::from(code),
+    };
+    match &arguments.verb {
+        // Before anything else is set up: these are small processes and must stay so.
+        Verb::Supervise { plan } => {
+            return supervise::supervise(plan).map_or_else(|error| fail(&error.into()), |()| ExitCode::SUCCESS);
+        }
+        Verb::ProbeKvm => return print_verdict(),
+        _ => {}
+    }
+    let settings = match Settings::resolve() {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error.into()),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    runtime.block_on(run(arguments, settings))
+}
+
+async fn run(arguments: Arguments, settings: Settings) -> ExitCode {
+    match &arguments.verb {
+        Verb::Serve(asked) if !asked.stop => {
+            let caller = if asked.on_demand { serve::Caller::CommandLine } else { serve::Caller::Person };
+            match serve::serve(&settings, caller).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error),
+            }
+        }
+        Verb::Doctor => {
+            let show = if arguments.json { doctor::Show::Json } else { doctor::Show::Lines };
+            doctor::doctor(&settings, show).await
+        },
+        _ => ExitCode::from(cli::run(arguments, context(settings)).await),
+    }
+}
+
+fn context(settings: Settings) -> cli::Context {
+    cli::Context {
+        socket: settings.socket(),
+        server_log: settings.server_log(),
+        home: settings.home,
+        program: settings.program,
+        color: settings.color,
+        ci: settings.ci,
+        cwd: settings.cwd,
+        term: settings.term,
+    }
+}
+
+fn print_verdict() -> ExitCode {
+    match serde_json::to_string(&accelerator::probe_in_this_process()) {
+        Ok(verdict) => {
+            println!("{verdict}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error.into()),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("machine: {error:#}");
+    ExitCode::FAILURE
+}

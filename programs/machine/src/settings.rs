@@ -1,0 +1,203 @@
+//! Every setting, resolved once. Nobody else reads the environment.
+
+use std::ffi::OsString;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+const DEFAULTS: &str = include_str!("defaults.toml");
+const CONFIG: &str = "config.toml";
+const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What holds for this process.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// All state of this installation.
+    pub home: PathBuf,
+    /// The short folder of its sockets.
+    pub runtime: PathBuf,
+    /// Our own program.
+    pub program: PathBuf,
+    /// Where programs are looked for.
+    pub search: Vec<PathBuf>,
+    /// The folder in which we were called.
+    pub cwd: PathBuf,
+    /// Whether talk may be coloured.
+    pub color: bool,
+    /// Whether a machine and not a person reads.
+    pub ci: bool,
+    /// What is logged.
+    pub log: Option<String>,
+    /// The terminal's kind.
+    pub term: Option<String>,
+}
+
+/// The server's own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Deadlines {
+    boot_timeout: Option<u64>,
+    stop_grace: Option<u64>,
+}
+
+/// The server's deadlines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// How long a boot may take until the agent answers.
+    pub boot_timeout: Duration,
+    /// How long a guest's processes have to end.
+    pub stop_grace: Duration,
+}
+
+/// Why the settings cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Neither MACHINE_HOME nor HOME nor XDG_DATA_HOME is set.
+    #[error("no home for machines: set MACHINE_HOME to a folder")]
+    NoHome,
+    /// A folder cannot be made or is not ours.
+    #[error("cannot use the folder {}: {why}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The settings file is wrong.
+    #[error("cannot read {}: {why}", path.display())]
+    Config {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        why: String,
+    },
+}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// If there is no home.
+    pub fn resolve() -> Result<Self, SettingsError> {
+        let home = home().ok_or(SettingsError::NoHome)?;
+        let home = std::path::absolute(&home)
+            .map_err(|error| SettingsError::Folder { path: home, why: error.to_string() })?;
+        let search = variable("PATH").unwrap_or_else(|| SEARCH.into());
+        let search = std::env::split_paths(&search).collect();
+        Ok(Self {
+            runtime: runtime_folder(&home),
+            home,
+            program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe")),
+            search,
+            cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+            color: variable("NO_COLOR").is_none_or(|value| value.is_empty()),
+            ci: variable("CI").is_some_and(|value| !value.is_empty()),
+            log: variable("MACHINE_LOG").and_then(|value| value.into_string().ok()),
+            term: variable("TERM").and_then(|value| value.into_string().ok()),
+        })
+    }
+
+    /// The server's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.runtime.join("api.sock")
+    }
+
+    /// Where the server writes its log.
+    #[must_use]
+    pub fn server_log(&self) -> PathBuf {
+        self.home.join("server.log")
+    }
+
+    /// The server's deadlines: `defaults.toml` of ours, then `config.toml` of the home.
+    ///
+    /// # Errors
+    /// If the file cannot be read or says something we do not know.
+    pub fn server(&self) -> Result<ServerSettings, SettingsError> {
+        let path = self.home.join(CONFIG);
+        let config = |why: String| SettingsError::Config { path: path.clone(), why };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(config(error.to_string())),
+        };
+        merge(&text).map_err(config)
+    }
+
+    /// Makes a folder that only we may look into; one that others own is refused.
+    ///
+    /// # Errors
+    /// If it cannot be made or is another's.
+    pub fn make_private(path: &Path) -> Result<(), SettingsError> {
+        let failed = |why: String| SettingsError::Folder { path: path.to_owned(), why };
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|error| failed(error.to_string()))?;
+        let owner = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.uid();
+        if owner == rustix::process::geteuid().as_raw() { Ok(()) } else { Err(failed("it belongs to another".to_owned())) }
+    }
+}
+
+fn merge(config: &str) -> Result<ServerSettings, String> {
+    let parse = |text: &str| toml::from_str::<Deadlines>(text).map_err(|error| error.to_string());
+    let (ours, theirs) = (parse(DEFAULTS)?, parse(config)?);
+    let seconds = |name: &str, theirs: Option<u64>, ours: Option<u64>| {
+        let value = theirs.or(ours).ok_or_else(|| format!("{name} is not set"))?;
+        if (1..=86_400).contains(&value) { Ok(Duration::from_secs(value)) } else { Err(format!("{name} out of range: {value} (1 to 86400 seconds)")) }
+    };
+    Ok(ServerSettings {
+        boot_timeout: seconds("boot_timeout", theirs.boot_timeout, ours.boot_timeout)?,
+        stop_grace: seconds("stop_grace", theirs.stop_grace, ours.stop_grace)?,
+    })
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+fn set(name: &str) -> Option<PathBuf> {
+    variable(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn home() -> Option<PathBuf> {
+    set("MACHINE_HOME")
+        .or_else(|| set("XDG_DATA_HOME").map(|data| data.join("machine")))
+        .or_else(|| set("HOME").map(|home| home.join(".local/share/machine")))
+}
+
+/// A folder per home, short since a socket's path has at most 107 bytes.
+fn runtime_folder(home: &Path) -> PathBuf {
+    let uid = rustix::process::geteuid().as_raw();
+    let base = match set("XDG_RUNTIME_DIR") {
+        Some(folder) if folder.is_dir() && folder.as_os_str().len() < 40 => folder.join("machine"),
+        Some(_) | None if uid == 0 => PathBuf::from("/run/machine"),
+        Some(_) | None => PathBuf::from(format!("/tmp/machine-{uid}")),
+    };
+    let hash = Sha256::digest(home.as_os_str().as_encoded_bytes());
+    base.join(hash.iter().take(5).map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_whole_and_a_file_of_the_home_wins() {
+        let ours = merge("").unwrap();
+        assert_eq!(ours.boot_timeout, Duration::from_secs(150));
+        assert_eq!(merge("boot_timeout = 5").unwrap(), ServerSettings { boot_timeout: Duration::from_secs(5), ..ours });
+    }
+
+    #[test]
+    fn an_unknown_key_or_a_senseless_value_is_refused_by_name() {
+        assert!(merge("boot_timeuot = 5").unwrap_err().contains("boot_timeuot"));
+        assert!(merge("stop_grace = 0").unwrap_err().contains("stop_grace"));
+    }
+
+    #[test]
+    fn two_homes_never_share_sockets() {
+        assert_ne!(runtime_folder(Path::new("/a")), runtime_folder(Path::new("/b")));
+    }
+}
