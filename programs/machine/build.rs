@@ -39,6 +39,7 @@ fn build(root: &Path, folder: &Path, target: &str) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "cargo speaks to a build script through its environment")]
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| fail(&format!("cargo did not set {name}")))
 }

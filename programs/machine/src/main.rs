@@ -48,7 +48,7 @@ async fn run(arguments: Arguments, settings: Settings) -> ExitCode {
         Verb::Doctor => {
             let show = if arguments.json { doctor::Show::Json } else { doctor::Show::Lines };
             doctor::doctor(&settings, show).await
-        },
+        }
         _ => ExitCode::from(cli::run(arguments, context(settings)).await),
     }
 }

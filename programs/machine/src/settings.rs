@@ -14,25 +14,25 @@ const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 
 /// What holds for this process.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// All state of this installation.
-    pub home: PathBuf,
+    pub(crate) home: PathBuf,
     /// The short folder of its sockets.
-    pub runtime: PathBuf,
+    pub(crate) runtime: PathBuf,
     /// Our own program.
-    pub program: PathBuf,
+    pub(crate) program: PathBuf,
     /// Where programs are looked for.
-    pub search: Vec<PathBuf>,
+    pub(crate) search: Vec<PathBuf>,
     /// The folder in which we were called.
-    pub cwd: PathBuf,
+    pub(crate) cwd: PathBuf,
     /// Whether talk may be coloured.
-    pub color: bool,
+    pub(crate) color: bool,
     /// Whether a machine and not a person reads.
-    pub ci: bool,
+    pub(crate) ci: bool,
     /// What is logged.
-    pub log: Option<String>,
+    pub(crate) log: Option<String>,
     /// The terminal's kind.
-    pub term: Option<String>,
+    pub(crate) term: Option<String>,
 }
 
 /// The server's own settings.
@@ -45,16 +45,16 @@ struct Deadlines {
 
 /// The server's deadlines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServerSettings {
+pub(crate) struct ServerSettings {
     /// How long a boot may take until the agent answers.
-    pub boot_timeout: Duration,
+    pub(crate) boot_timeout: Duration,
     /// How long a guest's processes have to end.
-    pub stop_grace: Duration,
+    pub(crate) stop_grace: Duration,
 }
 
 /// Why the settings cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub(crate) enum SettingsError {
     /// Neither MACHINE_HOME nor HOME nor XDG_DATA_HOME is set.
     #[error("no home for machines: set MACHINE_HOME to a folder")]
     NoHome,
@@ -81,10 +81,10 @@ impl Settings {
     ///
     /// # Errors
     /// If there is no home.
-    pub fn resolve() -> Result<Self, SettingsError> {
+    pub(crate) fn resolve() -> Result<Self, SettingsError> {
         let home = home().ok_or(SettingsError::NoHome)?;
-        let home = std::path::absolute(&home)
-            .map_err(|error| SettingsError::Folder { path: home, why: error.to_string() })?;
+        let home =
+            std::path::absolute(&home).map_err(|error| SettingsError::Folder { path: home, why: error.to_string() })?;
         let search = variable("PATH").unwrap_or_else(|| SEARCH.into());
         let search = std::env::split_paths(&search).collect();
         Ok(Self {
@@ -102,13 +102,13 @@ impl Settings {
 
     /// The server's socket.
     #[must_use]
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.runtime.join("api.sock")
     }
 
     /// Where the server writes its log.
     #[must_use]
-    pub fn server_log(&self) -> PathBuf {
+    pub(crate) fn server_log(&self) -> PathBuf {
         self.home.join("server.log")
     }
 
@@ -116,7 +116,7 @@ impl Settings {
     ///
     /// # Errors
     /// If the file cannot be read or says something we do not know.
-    pub fn server(&self) -> Result<ServerSettings, SettingsError> {
+    pub(crate) fn server(&self) -> Result<ServerSettings, SettingsError> {
         let path = self.home.join(CONFIG);
         let config = |why: String| SettingsError::Config { path: path.clone(), why };
         let text = match std::fs::read_to_string(&path) {
@@ -131,12 +131,16 @@ impl Settings {
     ///
     /// # Errors
     /// If it cannot be made or is another's.
-    pub fn make_private(path: &Path) -> Result<(), SettingsError> {
+    pub(crate) fn make_private(path: &Path) -> Result<(), SettingsError> {
         let failed = |why: String| SettingsError::Folder { path: path.to_owned(), why };
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|error| failed(error.to_string()))?;
         let owner = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.uid();
-        if owner == rustix::process::geteuid().as_raw() { Ok(()) } else { Err(failed("it belongs to another".to_owned())) }
+        if owner == rustix::process::geteuid().as_raw() {
+            Ok(())
+        } else {
+            Err(failed("it belongs to another".to_owned()))
+        }
     }
 }
 
@@ -145,7 +149,11 @@ fn merge(config: &str) -> Result<ServerSettings, String> {
     let (ours, theirs) = (parse(DEFAULTS)?, parse(config)?);
     let seconds = |name: &str, theirs: Option<u64>, ours: Option<u64>| {
         let value = theirs.or(ours).ok_or_else(|| format!("{name} is not set"))?;
-        if (1..=86_400).contains(&value) { Ok(Duration::from_secs(value)) } else { Err(format!("{name} out of range: {value} (1 to 86400 seconds)")) }
+        if (1..=86_400).contains(&value) {
+            Ok(Duration::from_secs(value))
+        } else {
+            Err(format!("{name} out of range: {value} (1 to 86400 seconds)"))
+        }
     };
     Ok(ServerSettings {
         boot_timeout: seconds("boot_timeout", theirs.boot_timeout, ours.boot_timeout)?,

@@ -93,7 +93,7 @@ impl Stage {
         let server = Server {
             desk,
             logs: Arc::new(FakeLogs(log.clone())),
-            about: About { version: "1.2.3".to_owned(), home: "/home/of/tests".to_owned() },
+            about: About { version: "1.2.3".to_owned(), home: "/srv/machine/tests".to_owned() },
             uid: uid.unwrap_or(own_uid(&socket)),
             farewell: tell,
         };

@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
+use machine_api::server::MachinesThen;
 use machine_core::promise::image_source::ImageSource;
 use machine_core::{Command, Owner, Progress};
 use machine_engine::{Asked, Desk, Promises};
 use machine_guest::UnixDoor;
 use machine_image::LocalImages;
-use machine_api::server::MachinesThen;
 use machine_provider::{HostSettings, LocalProvider};
 use machine_server::{About, Server};
 use machine_store::SqliteLedger;
@@ -112,10 +112,7 @@ impl Parts {
         Server {
             desk: self.desk.clone(),
             logs: Arc::new(boot_logs::BootLogs(self.provider.clone())),
-            about: About {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                home: settings.home.display().to_string(),
-            },
+            about: About { version: env!("CARGO_PKG_VERSION").to_owned(), home: settings.home.display().to_string() },
             uid: rustix::process::geteuid().as_raw(),
             farewell,
         }
