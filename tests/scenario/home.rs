@@ -29,7 +29,7 @@ impl Home {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("the tests' folder can be written");
         std::os::unix::fs::symlink(shared_images(), folder.join("images")).expect("a link can be made");
-        let path = std::env::var("PATH").expect("a test has a PATH");
+        let path = environment("PATH").expect("a test has a PATH");
         Self { folder, path }
     }
 
@@ -150,7 +150,7 @@ impl Home {
     pub(crate) fn vmm_pid(&self) -> i32 {
         let found =
             self.processes().into_iter().find(|(_, line)| line.contains("qemu-system") && !line.contains("supervise"));
-        found.unwrap_or_else(|| panic!("a VMM runs: {:#?}", self.processes())).0
+        found.expect("a VMM runs").0
     }
 
     /// The short folder of this home's sockets, told from the server's log-free listing of `/run`.
@@ -241,6 +241,11 @@ fn processes() -> Vec<(i32, String)> {
         .collect()
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test is told by its runner where things are")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 fn uid() -> u32 {
     std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").expect("Linux has /proc"))
 }
@@ -252,14 +257,14 @@ fn program() -> PathBuf {
 }
 
 fn shared_images() -> PathBuf {
-    let shared = std::env::var_os("MACHINE_TEST_IMAGES").map(PathBuf::from);
+    let shared = environment("MACHINE_TEST_IMAGES").map(PathBuf::from);
     let shared = shared.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-home/images"));
     assert!(shared.join("refs/base").exists(), "no template in {}: run `make test`", shared.display());
     fs::canonicalize(&shared).expect("it exists")
 }
 
 fn real_qemu() -> PathBuf {
-    let path = std::env::var_os("PATH").expect("a test has a PATH");
+    let path = environment("PATH").expect("a test has a PATH");
     let found =
         std::env::split_paths(&path).map(|folder| folder.join("qemu-system-x86_64")).find(|path| path.is_file());
     found.expect("QEMU is installed: run scripts/install-host")

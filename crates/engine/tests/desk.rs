@@ -18,14 +18,16 @@ async fn open(world: &World) -> Desk {
 }
 
 async fn until(desk: &Desk, name: &str, state: State) -> Machine {
-    for _ in 0..200 {
-        let machine = desk.find(&owner(), name).await.expect("it is there");
-        if machine.state == state && machine.open.is_none() {
-            return machine;
+    let there = async {
+        loop {
+            let machine = desk.find(&owner(), name).await.expect("it is there");
+            if machine.state == state && machine.open.is_none() {
+                return machine;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{name} never came to be {state:?}");
+    };
+    tokio::time::timeout(Duration::from_secs(10), there).await.expect("it comes to be so in time")
 }
 
 #[tokio::test(start_paused = true)]
