@@ -11,7 +11,7 @@ use machine_sdk::api::{Code, ErrorBody, ErrorDetail};
 
 use super::exit;
 use super::verb::{
-    completion, cp, create, destroy, events, exec, inspect, logs, ls, restart, run, serve, start, stop, template,
+    completion, cp, create, destroy, events, exec, inspect, logs, restart, run, serve, start, stop, template,
 };
 
 const AFTER_HELP: &str = "\
@@ -103,7 +103,7 @@ pub(crate) enum Verb {
     Destroy(destroy::DestroyArguments),
     /// list machines
     #[command(visible_alias = "ps")]
-    Ls(ls::LsArguments),
+    Ls,
     /// show all that is known of a machine
     Inspect(inspect::InspectArguments),
     /// print a machine's logs

@@ -84,7 +84,7 @@ async fn dispatch(verb: Verb, desk: &Desk) -> Result<u8, Failure> {
         Verb::Stop(asked) => verb::stop::stop(asked, desk).await,
         Verb::Restart(asked) => verb::restart::restart(asked, desk).await,
         Verb::Destroy(asked) => verb::destroy::destroy(asked, desk).await,
-        Verb::Ls(asked) => verb::ls::ls(asked, desk).await,
+        Verb::Ls => verb::ls::ls(desk).await,
         Verb::Inspect(asked) => verb::inspect::inspect(asked, desk).await,
         Verb::Logs(asked) => verb::logs::logs(asked, desk).await,
         Verb::Cp(asked) => verb::cp::cp(asked, desk).await,

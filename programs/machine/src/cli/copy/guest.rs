@@ -48,8 +48,9 @@ pub(super) fn found(info: Option<&FileInfo>) -> Found {
 pub(super) fn refusal(refused: Refused, destination: &str) -> Failure {
     match refused {
         Refused::NotAFolder => Failure::new(Code::FileError, format!("not a folder: {destination}")),
-        Refused::NoSuchFolder => Failure::new(Code::FileNotFound, format!("no such folder: {destination}"))
-            .hint("make it first, or leave the slash at its end out"),
+        Refused::NoSuchFolder => {
+            Failure::new(Code::FileNotFound, format!("no such folder: {destination}")).hint("make it first")
+        }
     }
 }
 

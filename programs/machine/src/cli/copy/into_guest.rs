@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 
 use super::guest::{Complaints, below, found, look, parent, refusal, tar, trimmed, without_tar};
-use super::landing::{Found, Landing, Source, landing, last, means_content};
+use super::landing::{Found, Landing, Refused, Source, landing, last, means_content};
 use super::pack::{PackError, Root, pack, survey};
 use super::{Copy, channel};
 use crate::cli::exit::Failure;
@@ -36,6 +36,9 @@ pub(super) async fn copy(copy: &mut Copy<'_>, from: &Path, to: &str) -> Result<(
         Landing::At => trimmed(to).to_owned(),
         Landing::Into => below(to, last(&text)),
     };
+    if there == Found::Nothing {
+        has_parent(copy, &target).await?;
+    }
     match source {
         Source::File => file(copy, from, &target, metadata.permissions().mode(), metadata.len()).await,
         Source::Folder | Source::Content => folder(copy, from, &target).await,
@@ -114,22 +117,25 @@ async fn folder(copy: &mut Copy<'_>, from: &Path, to: &str) -> Result<(), Failur
 
 /// The folder to unpack into is there afterwards; whether it takes the mode of what is copied.
 async fn make_room(copy: &Copy<'_>, to: &str) -> Result<Root, Failure> {
-    let no_folder = |path: &str| Failure::new(Code::FileError, format!("not a folder: {}:{path}", copy.machine));
     match found(look(copy, to).await?.as_ref()) {
-        Found::Folder => return Ok(Root::LeftOut),
-        Found::File => return Err(no_folder(to)),
-        Found::Nothing => {}
-    }
-    let above = parent(to);
-    match found(look(copy, above).await?.as_ref()) {
-        Found::Folder => {}
-        Found::File => return Err(no_folder(above)),
+        Found::Folder => Ok(Root::LeftOut),
+        Found::File => Err(refusal(Refused::NotAFolder, &format!("{}:{to}", copy.machine))),
         Found::Nothing => {
-            return Err(Failure::new(Code::FileNotFound, format!("no such folder: {}:{above}", copy.machine)));
+            copy.desk.link.ask(async |client| client.make_folder(copy.machine, to).await).await?;
+            Ok(Root::Packed)
         }
     }
-    copy.desk.link.ask(async |client| client.make_folder(copy.machine, to).await).await?;
-    Ok(Root::Packed)
+}
+
+/// The server would make missing folders; `cp` does not, since they may be slips of the pen.
+async fn has_parent(copy: &Copy<'_>, to: &str) -> Result<(), Failure> {
+    let above = parent(to);
+    let refused = match found(look(copy, above).await?.as_ref()) {
+        Found::Folder => return Ok(()),
+        Found::File => Refused::NotAFolder,
+        Found::Nothing => Refused::NoSuchFolder,
+    };
+    Err(refusal(refused, &format!("{}:{above}", copy.machine)))
 }
 
 async fn send(pieces: &mut mpsc::Receiver<Bytes>, input: &AttachInput) {

@@ -1,9 +1,8 @@
 //! `ls`: the machines that are here.
 
-use clap::Args;
 use jiff::Timestamp;
 use machine_sdk::MachineFilter;
-use machine_sdk::api::{MachineInfo, MachinePhase, MachineState};
+use machine_sdk::api::{MachineInfo, MachinePhase};
 
 use crate::cli::Desk;
 use crate::cli::arguments::Format;
@@ -13,24 +12,9 @@ use crate::cli::table::{Cell, Tone, table};
 use crate::cli::word::age;
 use crate::cli::word::size::Mebibytes;
 
-const AFTER_HELP: &str = "\
-Examples:
-  machine ls -o wide
-  machine ls --json | jq -r '.[].id'";
-
-/// Which machines.
-#[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
-pub(crate) struct LsArguments {
-    /// those that were destroyed, too
-    #[arg(short, long)]
-    all: bool,
-}
-
 /// Lists machines.
-pub(crate) async fn ls(asked: LsArguments, desk: &Desk) -> Result<u8, Failure> {
-    let mut machines = desk.link.ask(async |client| client.list(&MachineFilter::default()).await).await?;
-    machines.retain(|machine| asked.all || machine.state != MachineState::Destroyed);
+pub(crate) async fn ls(desk: &Desk) -> Result<u8, Failure> {
+    let machines = desk.link.ask(async |client| client.list(&MachineFilter::default()).await).await?;
     let voice = &desk.voice;
     if voice.json() {
         voice.document(&machines)?;
