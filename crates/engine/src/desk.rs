@@ -157,8 +157,28 @@ impl Desk {
     /// # Errors
     /// A refusal, or why the command failed.
     pub async fn command(&self, asked: &Asked, reference: &str, command: Command) -> Answer {
-        let keeper = self.keeper(&asked.owner, reference).await?;
-        self.ask(&keeper, command, asked).await
+        match (self.keeper(&asked.owner, reference).await, command) {
+            (Ok(keeper), _) => self.ask(&keeper, command, asked).await,
+            // The goal of a repeated destroy holds: the machine is known, and gone.
+            (Err(refusal), Command::Destroy) => self.destroyed(&asked.owner, reference).await?.ok_or(refusal),
+            (
+                Err(refusal),
+                Command::Create
+                | Command::Start
+                | Command::Pause
+                | Command::Resume
+                | Command::Hibernate
+                | Command::Snapshot
+                | Command::Restore
+                | Command::Stop,
+            ) => Err(refusal),
+        }
+    }
+
+    async fn destroyed(&self, owner: &Owner, name: &str) -> Result<Option<Machine>, Refusal> {
+        let machines = self.keepers().await?.into_iter().map(|keeper| keeper.machine());
+        let mut gone = machines.filter(|machine| machine.state == State::Destroyed && machine.owner == *owner);
+        Ok(gone.rfind(|machine| machine.is_called(name)))
     }
 
     async fn ask(&self, keeper: &KeeperHandle, command: Command, asked: &Asked) -> Answer {

@@ -39,6 +39,8 @@ async fn a_created_machine_runs_stops_starts_and_is_destroyed() {
     assert_eq!(desk.command(&asked("k2"), "a", Command::Stop).await.expect("stops").state, State::Stopped);
     assert_eq!(desk.command(&asked("k3"), "a", Command::Start).await.expect("starts").generation.0, 2);
     assert_eq!(desk.command(&asked("k4"), "a", Command::Destroy).await.expect("ends").state, State::Destroyed);
+    assert_eq!(desk.command(&asked("k5"), "a", Command::Destroy).await.expect("is gone").state, State::Destroyed);
+    assert_eq!(desk.command(&asked("k6"), "a", Command::Start).await.expect_err("gone").code, Code::MachineNotFound);
     assert_eq!(desk.list(&owner()).await.expect("open"), []);
     assert!(world.site().everything().is_empty());
 }

@@ -1,6 +1,7 @@
 //! What this host can do, what it lacks, and the command that fixes it. Asks the host itself, so that it
 //! helps where no server can start.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -54,10 +55,12 @@ pub(crate) enum Show {
 /// Looks at everything and prints it; fails if machines cannot be made here.
 pub(crate) async fn doctor(settings: &Settings, show: Show) -> ExitCode {
     let checks = examine(settings).await;
-    match show {
-        Show::Json => println!("{}", serde_json::json!({ "checks": checks })),
-        Show::Lines => checks.iter().for_each(print),
-    }
+    let text = match show {
+        Show::Json => format!("{}\n", serde_json::json!({ "checks": checks })),
+        Show::Lines => checks.iter().map(lines).collect(),
+    };
+    // A reader that went away has seen what it wanted.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     let missing = checks.iter().any(|check| check.verdict == Verdict::Missing);
     if missing { ExitCode::from(NOT_CAPABLE) } else { ExitCode::SUCCESS }
 }
@@ -141,14 +144,12 @@ fn missing(name: &'static str, detail: String, fix: String) -> Check {
     Check { name, verdict: Verdict::Missing, detail, fix: Some(fix) }
 }
 
-fn print(check: &Check) {
+fn lines(check: &Check) -> String {
     let word = match check.verdict {
         Verdict::Ok => "ok",
         Verdict::Warning => "warning",
         Verdict::Missing => "missing",
     };
-    println!("{word:<8} {:<14} {}", check.name, check.detail);
-    if let Some(fix) = &check.fix {
-        println!("{:<8} {:<14} fix: {fix}", "", "");
-    }
+    let fix = check.fix.as_ref().map(|fix| format!("{:<8} {:<14} fix: {fix}\n", "", "")).unwrap_or_default();
+    format!("{word:<8} {:<14} {}\n{fix}", check.name, check.detail)
 }

@@ -259,22 +259,22 @@ pub enum GuestError {
     #[error("the guest did not answer within {0:?}")]
     Late(Duration),
     /// No such program in the guest.
-    #[error("no such program in the guest: {0}")]
+    #[error("{0}")]
     ProgramNotFound(String),
     /// A program that may not be executed.
-    #[error("not executable in the guest: {0}")]
+    #[error("{0}")]
     NotExecutable(String),
     /// No such file or folder in the guest.
-    #[error("no such file or folder in the guest: {0}")]
+    #[error("{0}")]
     NotFound(String),
     /// The guest's disk is full.
-    #[error("the guest's disk is full: {0}")]
+    #[error("{0}")]
     NoSpace(String),
     /// The request makes no sense to the guest.
     #[error("{0}")]
     Invalid(String),
     /// The agent is older than this.
-    #[error("the guest's agent cannot do this: {0}")]
+    #[error("{0}")]
     Unsupported(String),
     /// Anything else the guest's system said.
     #[error("{0}")]

@@ -70,6 +70,7 @@ fn boot_and_serve() -> Result<(), BootError> {
     restore_hostname();
     // Ctrl-Alt-Del becomes a signal to us instead of an instant reset.
     rustix::system::reboot(rustix::system::RebootCommand::CadOff).unwrap_or_default();
+    crate::sys::wait_our_turn();
     let port = find_port()?;
     let runtime = house::runtime().map_err(|source| BootError::Serve { source })?;
     runtime.block_on(house::live(Door::Port(port), Init::Us)).map_err(|source| BootError::Serve { source })

@@ -9,6 +9,7 @@
 use super::stdio::End;
 use crate::line::Teller;
 use machine_agent_protocol::Channel;
+use std::cell::RefCell;
 use std::io;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -52,17 +53,22 @@ pub(crate) async fn pump(output: End, channel: Channel, teller: Teller, mut over
             state = State::Draining { owed, until: Instant::now() + LINGER };
         }
     }
-    teller.end(channel).await;
+    // No word of the end: `Exited` is the last word on every output, and one wake-up less.
+}
+
+thread_local! {
+    /// Where every pipe is read to first. A fresh buffer for each read would cost more, in page faults of
+    /// an emulated processor, than a short command itself.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
 }
 
 fn read(fd: &std::os::fd::OwnedFd, chunk: &mut Vec<u8>) -> io::Result<usize> {
-    if chunk.is_empty() {
-        chunk.resize(CHUNK, 0);
-    }
-    // A terminal that nobody has open any more says EIO: `pump` takes it for the end.
-    let count = rustix::io::read(fd, &mut chunk[..])?;
-    chunk.truncate(count);
-    Ok(count)
+    SCRATCH.with_borrow_mut(|scratch| {
+        // A terminal that nobody has open any more says EIO: `pump` takes it for the end.
+        let count = rustix::io::read(fd, &mut scratch[..])?;
+        chunk.extend_from_slice(&scratch[..count]);
+        Ok(count)
+    })
 }
 
 fn after(state: State, count: usize) -> State {

@@ -12,12 +12,11 @@
 use rustix::process::Pid;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 const STACK: usize = 64 * 1024;
-/// Highest signal number of Linux.
-const SIGNALS: c_int = 64;
 
 /// Whether the process gets standard input as its controlling terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +80,10 @@ pub(crate) fn start(launch: &Launch) -> Result<Pid, StartError> {
         stdio: [0, 1, 2].map(|at: usize| launch.stdio[at].as_raw_fd()),
         failure: None,
     };
-    let mut stack = vec![0_u8; STACK];
+    // Not filled with zeros: the child touches a page or two, and every page touched is a fault.
+    let mut stack = Vec::with_capacity(STACK);
     let blocked = block_signals();
-    let pid = clone_child(&mut stack, &mut shared);
+    let pid = clone_child(stack.spare_capacity_mut(), &mut shared);
     restore_signals(&blocked);
     let pid = Pid::from_raw(pid).filter(|pid| pid.as_raw_nonzero().get() > 0);
     let pid = pid.ok_or_else(|| StartError::Clone(io::Error::last_os_error()))?;
@@ -97,7 +97,7 @@ pub(crate) fn start(launch: &Launch) -> Result<Pid, StartError> {
     }
 }
 
-fn clone_child(stack: &mut [u8], shared: &mut Shared<'_>) -> c_int {
+fn clone_child(stack: &mut [MaybeUninit<u8>], shared: &mut Shared<'_>) -> c_int {
     let top = stack.as_mut_ptr_range().end;
     let top = top.wrapping_sub(top.addr() % 16).cast::<c_void>();
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
@@ -121,6 +121,7 @@ extern "C" fn child(argument: *mut c_void) -> c_int {
 fn become_program(shared: &Shared<'_>) -> Result<std::convert::Infallible, (Step, c_int)> {
     let launch = shared.launch;
     default_signals();
+    schedule_as_usual();
     // SAFETY: takes nothing.
     check(Step::Prepare, unsafe { libc::syscall(libc::SYS_setsid) })?;
     for (fd, target) in shared.stdio.into_iter().zip(0_i64..) {
@@ -162,10 +163,11 @@ fn check(step: Step, result: i64) -> Result<(), (Step, c_int)> {
     Err((step, unsafe { *place }))
 }
 
-/// Handlers would be reset by execve; what we ignore (SIGPIPE) would stay ignored.
+/// Handlers are reset by execve; what is ignored would stay ignored: SIGPIPE by our own runtime, the others
+/// by a shell that started us in the background.
 fn default_signals() {
-    for signal in 1..=SIGNALS {
-        // SAFETY: sets a default, in the child's own table; KILL and STOP refuse, which is fine.
+    for signal in [libc::SIGPIPE, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: sets a default, in the child's own table.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     let mut none = empty_set();
@@ -173,6 +175,13 @@ fn default_signals() {
     unsafe { libc::sigemptyset(&raw mut none) };
     // SAFETY: reads `none`, writes nothing.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) };
+}
+
+/// Takes back `wait_our_turn` of the agent: commands are scheduled like any other.
+fn schedule_as_usual() {
+    let priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: reads one struct through the pointer, which lives for the call.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const priority) };
 }
 
 fn block_signals() -> libc::sigset_t {

@@ -16,7 +16,7 @@ use super::verb::{
 
 const AFTER_HELP: &str = "\
 NAME is a machine's name, its id, or the unique beginning of an id.
-If no server runs for this user, one is started, and it stays while any machine runs.
+If no server runs for this user, one is started; `machine serve --stop` ends it, machines go on.
 
 Environment:
   MACHINE_HOME  all state, images and logs of one installation

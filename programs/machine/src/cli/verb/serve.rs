@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Whether a server is run or ended.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// started by the command line; ends when nothing needs it
+    /// started by the command line: leaves its session and logs to a file
     #[arg(long, hide = true)]
     pub(crate) on_demand: bool,
 
