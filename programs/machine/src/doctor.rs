@@ -73,6 +73,7 @@ async fn examine(settings: &Settings) -> Vec<Check> {
         Ok(path) => ok(tool.name, path.display().to_string()),
         Err(error) => missing(tool.name, error.to_string(), format!("{INSTALL} {}`", tool.package)),
     }));
+    checks.extend(user_namespaces());
     checks.push(home);
     checks.push(template(settings));
     checks
@@ -103,6 +104,29 @@ async fn qemu(path: &Path, accelerator: Accelerator, cache: &Path) -> Check {
             missing("qemu", format!("{:#}", anyhow::Error::from(error)), format!("{INSTALL} qemu-system-x86`"))
         }
     }
+}
+
+/// Who is not root builds templates in a user namespace, which needs ids of one's own to map.
+fn user_namespaces() -> Option<Check> {
+    let uid = rustix::process::geteuid().as_raw();
+    if uid == 0 {
+        return None;
+    }
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let of_uid = |line: &&str| line.split(':').nth(2) == Some(&uid.to_string());
+    let name = passwd.lines().find(of_uid).and_then(|line| line.split(':').next()).unwrap_or_default().to_owned();
+    let lacks = ["/etc/subuid", "/etc/subgid"].into_iter().find(|file| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        !text.lines().any(|line| line.split(':').next().is_some_and(|who| who == name || who == uid.to_string()))
+    });
+    Some(match lacks {
+        None => ok("subordinate ids", format!("{name} has some to build templates with")),
+        Some(file) => warning(
+            "subordinate ids",
+            format!("{name} has none in {file}: templates cannot be built by this user"),
+            format!("sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"),
+        ),
+    })
 }
 
 fn home(settings: &Settings) -> Check {
@@ -150,6 +174,6 @@ fn lines(check: &Check) -> String {
         Verdict::Warning => "warning",
         Verdict::Missing => "missing",
     };
-    let fix = check.fix.as_ref().map(|fix| format!("{:<8} {:<14} fix: {fix}\n", "", "")).unwrap_or_default();
-    format!("{word:<8} {:<14} {}\n{fix}", check.name, check.detail)
+    let fix = check.fix.as_ref().map(|fix| format!("{:<8} {:<16} fix: {fix}\n", "", "")).unwrap_or_default();
+    format!("{word:<8} {:<16} {}\n{fix}", check.name, check.detail)
 }

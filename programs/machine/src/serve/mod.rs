@@ -71,9 +71,20 @@ pub(crate) async fn serve(settings: &Settings, caller: Caller) -> anyhow::Result
         }
     })
     .await;
-    let _ = std::fs::remove_file(settings.socket());
+    leave(settings);
     info!("ended");
     Ok(())
+}
+
+/// Takes the socket away; the short name too, where no machine needs it: homes come and go, `/run` stays.
+fn leave(settings: &Settings) {
+    let _ = std::fs::remove_file(settings.socket());
+    let _ = std::fs::remove_file(settings.home.join("api.sock"));
+    let none = std::fs::read_dir(settings.home.join("machines")).is_ok_and(|mut entries| entries.next().is_none());
+    if none {
+        let _ = std::fs::remove_file(settings.runtime.join("m"));
+        let _ = std::fs::remove_dir(&settings.runtime);
+    }
 }
 
 struct Parts {
