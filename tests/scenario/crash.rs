@@ -68,6 +68,17 @@ fn a_machine_outlives_its_server() {
 }
 
 #[test]
+fn destroy_ends_a_machine_that_still_boots() {
+    let home = Home::new("supersede");
+    let mut client = home.spawn(&["create", "--name", "a"]);
+    until("it boots", || shown(&home)["phase"] == "starting");
+    home.ok(&["destroy", "a", "--yes"]);
+    assert_eq!(client.wait().expect("it was started").code(), Some(7), "who made it is told");
+    check_no_orphan(&home, 0);
+    assert_eq!(home.machine_folders(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn a_supervisor_that_is_killed_takes_its_vmm_with_it() {
     let home = Home::new("supervisor");
     home.ok(&["create", "--name", "a"]);
