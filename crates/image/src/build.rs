@@ -1,4 +1,4 @@
-//! Builds the `base` template from the host's own apt sources. Says what it does through `Report`; takes the time
+//! Builds the `base` template from the host's own apt sources. Says what it does through `Progress`; takes the time
 //! as an argument; leaves a folder named `unfinished-*` behind if it is killed, and nothing if it fails.
 //!
 //! resolve ─▶ fetch ─▶ kernel ─▶ build ─▶ disk ─▶ seal
@@ -10,6 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use machine_core::Progress;
+use machine_core::stage::Stage;
 
 use crate::apt::PrivateApt;
 use crate::debian::{Finish, PACKAGES, Rootfs, SETUP};
@@ -17,7 +19,7 @@ use crate::digest::Digest;
 use crate::disk::RootDisk;
 use crate::host_sources::HostSources;
 use crate::kernel::{self, UnpackedKernel};
-use crate::progress::{Phase, Report, during};
+use crate::progress::during;
 use crate::seal::{Sealed, seal};
 use crate::template::manifest::Manifest;
 use crate::template::{ROOT_DISK, Template};
@@ -74,7 +76,7 @@ impl BuildRequest {
 ///
 /// # Errors
 /// When a tool, the mirror or the disk fails it; nothing is left behind then.
-pub fn build_base(request: &BuildRequest, report: Report<'_>) -> Result<Built, BuildError> {
+pub fn build_base(request: &BuildRequest, report: &Progress) -> Result<Built, BuildError> {
     let inputs = Inputs::read(&request.host)?;
     if request.rebuild == Rebuild::WhenChanged
         && let Ok(template) = Template::load(&request.images, BASE)
@@ -91,26 +93,21 @@ pub fn build_base(request: &BuildRequest, report: Report<'_>) -> Result<Built, B
     Ok(Built::New(Template::load(&request.images, BASE)?))
 }
 
-fn build_in(
-    workshop: &Workshop,
-    request: &BuildRequest,
-    inputs: &Inputs,
-    report: Report<'_>,
-) -> Result<(), BuildError> {
+fn build_in(workshop: &Workshop, request: &BuildRequest, inputs: &Inputs, report: &Progress) -> Result<(), BuildError> {
     let Workshop { folder, ownership, .. } = workshop;
     let (kernel, epoch) = build_kernel(workshop, request, inputs, report)?;
     let tar = folder.join("rootfs.tar");
-    during(Phase::Build, report, |heard| {
+    during(Stage::Build, report, |heard| {
         let modules = (kernel.modules.as_path(), kernel.parts.version.as_str());
         let rootfs = Rootfs { sources: &inputs.sources, authorities: &inputs.authorities, modules, epoch };
         rootfs.build(folder, &tar, *ownership, heard)
     })?;
-    let packages = during(Phase::Disk, report, |heard| {
+    let packages = during(Stage::Disk, report, |heard| {
         let finish = Finish { sources: &inputs.sources, epoch };
         let disk = RootDisk { tar: &tar, finish, inputs: &inputs.digest };
         disk.build(folder, &workshop.template.join(ROOT_DISK), *ownership, heard)
     })?;
-    during(Phase::Seal, report, |_| {
+    during(Stage::Seal, report, |_| {
         let identity = workshop.identity(inputs, &kernel, packages)?;
         let manifest = Manifest::new(BASE, request.now, identity);
         seal(&request.images, Sealed { folder: &workshop.template, manifest: &manifest })?;
@@ -123,18 +120,18 @@ fn build_kernel(
     workshop: &Workshop,
     request: &BuildRequest,
     inputs: &Inputs,
-    report: Report<'_>,
+    report: &Progress,
 ) -> Result<(UnpackedKernel, i64), BuildError> {
     let root = workshop.folder.join("apt");
-    let (apt, package, epoch) = during(Phase::Resolve, report, |heard| {
+    let (apt, package, epoch) = during(Stage::Resolve, report, |heard| {
         let apt = PrivateApt::prepare(&root, &kernel::sources(&inputs.sources), heard)?;
         let package = kernel::resolve(&apt, heard)?;
         heard(&format!("kernel {package}"));
         let epoch = apt.released().unwrap_or_else(|| request.now.as_second());
         Ok::<_, BuildError>((apt, package, epoch))
     })?;
-    let deb = during(Phase::Fetch, report, |heard| apt.download(&package, heard))?;
-    let kernel = during(Phase::Kernel, report, |heard| {
+    let deb = during(Stage::Fetch, report, |heard| apt.download(&package, heard))?;
+    let kernel = during(Stage::Kernel, report, |heard| {
         let kernel = kernel::unpack(&package, &deb, &workshop.folder.join("kernel"), heard)?;
         workshop.keep_kernel(&kernel)?;
         Ok::<_, BuildError>(kernel)

@@ -32,7 +32,6 @@ pub use host_sources::{AptSource, HostSources, SignedBy, SourcesError};
 pub use initramfs::build_initramfs;
 pub use kernel::{BootModule, KernelError, KernelParts, OrderError, PayloadError};
 pub use overlay::{BaseFormat, OverlayError, create_overlay, virtual_size};
-pub use progress::{Phase, Progress, Report};
 pub use promise::LocalImages;
 pub use template::manifest::ModulePart;
 pub use template::{Check, Identity, Manifest, Part, SweepError, Template, TemplateError, sweep_unfinished};

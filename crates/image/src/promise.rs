@@ -9,7 +9,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use machine_core::promise::image_source::{BootParts, Freshness, ImageError, ImageSource, TemplateInfo};
-use machine_core::stage::{Report, Stage, StageTime};
 use machine_core::{MiB, Progress, TemplateName};
 
 use crate::build::{BASE, BuildError, BuildRequest, Built, Rebuild, build_base};
@@ -17,7 +16,6 @@ use crate::digest::Digest;
 use crate::overlay::{BaseFormat, OverlayError, create_overlay};
 use crate::template::{Template, TemplateError, sweep_unfinished};
 use crate::tool::ToolError;
-use crate::{Phase, progress};
 
 /// The templates of one installation, each bootable with one agent.
 pub struct LocalImages {
@@ -90,7 +88,7 @@ impl ImageSource for LocalImages {
         let turn = self.building.clone().lock_owned().await;
         let built = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            build_base(&request, &|news| tell(&progress, news))
+            build_base(&request, &progress)
         });
         match built.await.map_err(|error| failed("build a template", &error))?? {
             Built::Already(template) => info(&template, false),
@@ -152,25 +150,6 @@ fn info(template: &Template, built_now: bool) -> Result<TemplateInfo, ImageError
         packages: identity.packages.len() as u64,
         built_now,
     })
-}
-
-fn tell(progress: &Progress, news: progress::Progress<'_>) {
-    progress.tell(match news {
-        progress::Progress::Started(phase) => Report::Begun(stage(phase)),
-        progress::Progress::Detail(phase, text) => Report::Told(stage(phase), text.to_owned()),
-        progress::Progress::Finished(phase, took) => Report::Ended(StageTime::new(stage(phase), took)),
-    });
-}
-
-fn stage(phase: Phase) -> Stage {
-    match phase {
-        Phase::Resolve => Stage::Resolve,
-        Phase::Fetch => Stage::Fetch,
-        Phase::Kernel => Stage::Kernel,
-        Phase::Build => Stage::Build,
-        Phase::Disk => Stage::Disk,
-        Phase::Seal => Stage::Seal,
-    }
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {

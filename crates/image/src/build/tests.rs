@@ -1,4 +1,4 @@
-//! What a build promises before it needs the mirror. The rest is examples/build_base.rs.
+//! What a build promises before it needs the mirror. The rest is what `make test` builds.
 
 use super::*;
 use crate::tool::ToolError;
@@ -45,7 +45,7 @@ fn a_failed_build_leaves_nothing_behind() {
         host: host.path().to_owned(),
         ..BuildRequest::new(images.path(), Rebuild::WhenChanged, Timestamp::UNIX_EPOCH)
     };
-    let error = build_base(&request, &|_| ()).unwrap_err();
+    let error = build_base(&request, &machine_core::Progress::silent()).unwrap_err();
     assert!(matches!(error.tool(), Some(ToolError::Failed { tool: "apt-get", .. })), "{error}");
     assert_eq!(fs::read_dir(images.path()).unwrap().count(), 0);
 }
