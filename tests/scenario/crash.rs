@@ -1,12 +1,17 @@
 //! `kill -9` of the server while real machines start, stop, end and run. Every step is killed at against
 //! fakes, in crates/engine/tests/crash.rs; here a few chosen points meet real QEMU.
 
-use crate::home::{Home, until};
+use crate::home::{Home, PATIENCE, until};
 
 /// Kills the server as soon as a machine is in this phase, then lets a new one settle it.
 fn kill_in_phase(home: &Home, words: &[&str], phase: &str) -> String {
-    let mut client = home.spawn(words);
+    let client = home.spawn(words);
     until(phase, || shown(home)["phase"] == phase);
+    settle_after_kill(home, client)
+}
+
+/// Kills the server and lets the next one settle what was under way; says where the machine rests.
+fn settle_after_kill(home: &Home, mut client: std::process::Child) -> String {
     home.kill_server();
     // The client starts the next server and goes on, or says that it lost this one; both are right.
     let _ = client.kill();
@@ -44,6 +49,21 @@ fn a_server_killed_while_a_machine_starts_stops_or_ends_lands_it_or_leaves_nothi
     home.ok(&["destroy", "a", "--yes"]);
     check_no_orphan(&home, 0);
     assert_eq!(home.machine_folders(), Vec::<std::path::PathBuf>::new());
+}
+
+/// Between a supervisor's start and its record lie a few milliseconds; the next server must not start another
+/// beside it.
+#[test]
+fn a_server_killed_right_after_it_started_a_supervisor_leaves_one_vmm() {
+    let home = Home::new("window");
+    let client = home.spawn(&["create", "--name", "a"]);
+    let begun = std::time::Instant::now();
+    while !home.processes().iter().any(|(_, line)| line.contains("supervise")) {
+        assert!(begun.elapsed() < PATIENCE, "no supervisor was started");
+    }
+    assert_eq!(settle_after_kill(&home, client), "running");
+    check_no_orphan(&home, 1);
+    assert_eq!(home.ok(&["exec", "a", "--", "echo", "here"]), "here");
 }
 
 #[test]

@@ -51,6 +51,7 @@ impl LocalProvider {
             }
             vmm.kill().await.map_err(|error| host_refused("end the earlier VMM", error))?;
         }
+        self.end_strays(&plan.id).await?;
         self.seats.forget_guest(&plan.id);
         let launch = self.launch_plan(plan).await?;
         let program = self.settings.program.clone();

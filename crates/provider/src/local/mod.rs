@@ -181,9 +181,7 @@ impl Provider for LocalProvider {
         if let Found::Alive(vmm) = self.find(machine).await? {
             vmm.kill().await.map_err(|error| host_refused("end the VMM", error))?;
         }
-        for stray in self.strays()?.iter().filter(|stray| stray.run == self.run(machine)) {
-            stray.end().await.map_err(|error| host_refused("end a stray supervisor", error))?;
-        }
+        self.end_strays(machine).await?;
         match tokio::fs::remove_dir_all(self.folder(machine)).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -202,6 +200,16 @@ impl Provider for LocalProvider {
 }
 
 impl LocalProvider {
+    /// Ends supervisors of a machine that are not on record: their server was killed right after it started
+    /// them, and two VMMs must not meet at one disk.
+    async fn end_strays(&self, machine: &MachineId) -> Result<(), ProviderError> {
+        for stray in self.strays()?.iter().filter(|stray| stray.run == self.run(machine)) {
+            tracing::warn!(machine = %machine, "ending a supervisor that is not on record");
+            stray.end().await.map_err(|error| host_refused("end a stray supervisor", error))?;
+        }
+        Ok(())
+    }
+
     fn strays(&self) -> Result<Vec<machine_hypervisor::process::Supervisor>, ProviderError> {
         supervisors(&self.settings.short).map_err(|error| host_refused("list processes", error))
     }
