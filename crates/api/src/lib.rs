@@ -17,7 +17,7 @@ pub mod word;
 
 pub use error::{ErrorBody, ErrorDetail};
 pub use machine::{CreateMachine, MachineInfo, Page};
-pub use machine_core::Code;
+pub use machine_core::{Code, MiB};
 pub use progress::{ProgressLine, ReportInfo};
 pub use template::TemplateInfo;
 pub use word::{CommandWord, MachinePhase, MachineState, StageWord, Status};

@@ -59,8 +59,16 @@ mod tests {
         for (text, mib) in [("512", 512), ("512M", 512), ("4GiB", 4096), ("1g", 1024), ("2T", 2 << 20)] {
             assert_eq!(text.parse(), Ok(MiB(mib)), "{text}");
         }
-        for text in ["", "0", "-1", "12X", "G", "1.5G", "99999999999999999T"] {
-            assert!(text.parse::<MiB>().is_err(), "{text}");
+        for text in ["", "0", "-1", "12X", "G", "1.5G", "99999999999999999T", "4 G"] {
+            let error = text.parse::<MiB>().unwrap_err().to_string();
+            assert!(error.contains(&format!("'{text}'")), "{error}");
         }
+    }
+
+    #[test]
+    fn sizes_are_shown_in_the_largest_unit_that_divides_them() {
+        assert_eq!(MiB(512).to_string(), "512 MiB");
+        assert_eq!(MiB(10240).to_string(), "10 GiB");
+        assert_eq!(MiB(1500).to_string(), "1500 MiB");
     }
 }

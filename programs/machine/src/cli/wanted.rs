@@ -4,7 +4,7 @@ use clap::Args;
 use machine_sdk::api::CreateMachine;
 
 use super::word::pair::{self, Pair};
-use super::word::size::Mebibytes;
+use machine_sdk::api::MiB;
 
 /// What the machine shall be.
 #[derive(Debug, Args)]
@@ -19,11 +19,11 @@ pub(crate) struct Wanted {
 
     /// memory: 512M, 4GiB, or a number of MiB
     #[arg(long, value_name = "SIZE", default_value = "512M", help_heading = "Machine")]
-    pub(crate) memory: Mebibytes,
+    pub(crate) memory: MiB,
 
     /// size of its disk; what is not written takes no place
     #[arg(long, value_name = "SIZE", default_value = "10GiB", help_heading = "Machine")]
-    pub(crate) disk: Mebibytes,
+    pub(crate) disk: MiB,
 
     /// environment of its commands, may be repeated
     #[arg(short, long, value_name = "KEY=VALUE", help_heading = "Machine")]

@@ -9,7 +9,7 @@ use crate::cli::progress::{Progress, Trace};
 use crate::cli::session::Signals;
 use crate::cli::wanted::Wanted;
 use crate::cli::word::pair::{self, Pair};
-use crate::cli::word::size::Mebibytes;
+use machine_sdk::api::MiB;
 
 const AFTER_HELP: &str = "\
 Prints the machine's name, or its id if it has none; a summary on a terminal.
@@ -94,8 +94,8 @@ fn summary(machine: &MachineInfo) -> String {
         machine.id,
         machine.template,
         size.vcpus,
-        Mebibytes(size.memory_mb),
-        Mebibytes(size.disk_mb),
+        MiB(size.memory_mb),
+        MiB(size.disk_mb),
         machine.called(),
     )
 }

@@ -11,8 +11,8 @@ use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::paint::Paint;
 use crate::cli::table::{Cell, pairs};
-use crate::cli::word::size::Mebibytes;
 use crate::cli::word::{age, duration};
+use machine_sdk::api::MiB;
 
 /// Which machine.
 #[derive(Debug, Args)]
@@ -46,8 +46,8 @@ fn description(machine: &MachineInfo, now: Timestamp, paint: Paint) -> String {
     known("name", machine.name.clone());
     known("template", Some(format!("{} ({})", machine.template, machine.template_digest)));
     known("cpus", Some(machine.config.vcpus.to_string()));
-    known("memory", Some(Mebibytes(machine.config.memory_mb).to_string()));
-    known("disk", Some(Mebibytes(machine.config.disk_mb).to_string()));
+    known("memory", Some(MiB(machine.config.memory_mb).to_string()));
+    known("disk", Some(MiB(machine.config.disk_mb).to_string()));
     known("folder", machine.cwd.clone());
     let labels: Vec<String> = machine.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     known("labels", Some(labels.join(", ")).filter(|labels| !labels.is_empty()));

@@ -10,7 +10,7 @@ use crate::cli::exit::Failure;
 use crate::cli::paint::Paint;
 use crate::cli::table::{Cell, Tone, table};
 use crate::cli::word::age;
-use crate::cli::word::size::Mebibytes;
+use machine_sdk::api::MiB;
 
 /// Lists machines.
 pub(crate) async fn ls(desk: &Desk) -> Result<u8, Failure> {
@@ -39,12 +39,12 @@ fn listing(machines: &[MachineInfo], format: Format, now: Timestamp, paint: Pain
             state(machine.phase),
             machine.template.as_str().into(),
             machine.config.vcpus.to_string().into(),
-            Mebibytes(machine.config.memory_mb).to_string().into(),
+            MiB(machine.config.memory_mb).to_string().into(),
             age::show(machine.created_at, now).into(),
         ];
         if wide {
             let reason = machine.reason.as_deref().unwrap_or_default();
-            cells.push(Mebibytes(machine.config.disk_mb).to_string().into());
+            cells.push(MiB(machine.config.disk_mb).to_string().into());
             cells.push(machine.id.as_str().into());
             cells.push(reason.into());
         }
