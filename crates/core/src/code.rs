@@ -86,6 +86,8 @@ codes! {
     LedgerUnavailable = "ledger_unavailable", 503, 1;
     /// A fault of ours.
     InternalError = "internal_error", 500, 1;
+    /// No memory image by that id or prefix.
+    ImageNotFound = "image_not_found", 404, 3;
 }
 
 #[cfg(test)]

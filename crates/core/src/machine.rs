@@ -7,13 +7,23 @@ use crate::command::Command;
 use crate::id::MachineId;
 use crate::name::Owner;
 use crate::spec::MachineSpec;
-use crate::stage::StageTime;
+use crate::stage::{Stage, StageTime};
 use crate::state::{Standing, State};
 
 /// Counts how often a machine was launched; late reports of an earlier launch lose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Default)]
 #[serde(transparent)]
 pub struct Generation(pub u64);
+
+/// What a start was served by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Service {
+    /// A memory image was mapped.
+    Image,
+    /// The guest's kernel booted.
+    Boot,
+}
 
 /// One machine, as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +57,25 @@ impl Machine {
     #[must_use]
     pub const fn standing(&self) -> Standing {
         Standing { state: self.state, open: self.open }
+    }
+
+    /// What served its last start; nothing, if it never ran.
+    #[must_use]
+    pub fn served_by(&self) -> Option<Service> {
+        self.stages.iter().rev().find_map(|time| match time.stage {
+            Stage::Restore => Some(Service::Image),
+            Stage::Boot => Some(Service::Boot),
+            Stage::Resolve
+            | Stage::Fetch
+            | Stage::Kernel
+            | Stage::Build
+            | Stage::Disk
+            | Stage::Seal
+            | Stage::Keep
+            | Stage::Agent
+            | Stage::PowerOff
+            | Stage::Remove => None,
+        })
     }
 
     /// What people call it: its name, else its id.

@@ -31,4 +31,18 @@ pub struct MachineSpec {
     pub metadata: String,
     /// Folder in which commands start unless they say otherwise.
     pub cwd: Option<String>,
+    /// How its first start gets going.
+    #[serde(default)]
+    pub first_start: FirstStart,
+}
+
+/// How a machine's first start gets going. Every later one boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstStart {
+    /// From the memory image of its template; one that is not there is made.
+    #[default]
+    Image,
+    /// By booting, whatever images there are.
+    Boot,
 }

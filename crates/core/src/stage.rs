@@ -23,6 +23,10 @@ pub enum Stage {
     Seal,
     /// The VMM starts and the kernel boots.
     Boot,
+    /// A booted guest comes to rest and is kept as a memory image.
+    Keep,
+    /// The VMM starts on a memory image.
+    Restore,
     /// The agent answers and takes its identity.
     Agent,
     /// The machine powers off.
@@ -68,6 +72,8 @@ impl Stage {
             Self::Disk => "disk",
             Self::Seal => "seal",
             Self::Boot => "boot",
+            Self::Keep => "keep",
+            Self::Restore => "restore",
             Self::Agent => "agent",
             Self::PowerOff => "power_off",
             Self::Remove => "remove",

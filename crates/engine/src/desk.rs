@@ -11,6 +11,7 @@ use machine_core::promise::guest::Guest;
 use machine_core::promise::image_source::{Freshness, TemplateInfo};
 use machine_core::promise::ledger::LedgerError;
 use machine_core::promise::provider::Offer;
+use machine_core::spec::FirstStart;
 use machine_core::{
     Code, Command, Machine, MachineId, MachineName, MiB, Owner, Progress, Refusal, State, TemplateName,
 };
@@ -36,6 +37,7 @@ pub struct NewMachine {
     pub labels: BTreeMap<String, String>,
     pub metadata: String,
     pub cwd: Option<String>,
+    pub first_start: FirstStart,
     /// Whether it is started, too.
     pub then: AfterCreate,
 }
@@ -133,6 +135,7 @@ impl Desk {
             labels: new.labels.clone(),
             metadata: new.metadata.clone(),
             cwd: new.cwd.clone(),
+            first_start: new.first_start,
         };
         admit(&spec, self.promises.provider.offers().await?.capacity)?;
         let surroundings = &self.promises.surroundings;

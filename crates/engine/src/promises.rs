@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use machine_core::id::ID_ENTROPY;
 use machine_core::promise::image_source::ImageSource;
 use machine_core::promise::ledger::Ledger;
+use machine_core::promise::memory_image::MemoryImages;
 use machine_core::promise::provider::Provider;
 
 /// Everything the engine relies on.
@@ -17,6 +18,8 @@ pub struct Promises {
     pub provider: Arc<dyn Provider>,
     /// Where templates come from.
     pub images: Arc<dyn ImageSource>,
+    /// Memory images of them.
+    pub memory_images: Arc<dyn MemoryImages>,
     /// Time and chance.
     pub surroundings: Arc<dyn Surroundings>,
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use machine_core::promise::awakening::{Awakening, Settled, Vitals, Woken};
 use machine_core::promise::guest::{
-    ExecRequest, FileInfo, FileSink, FileSource, Guest, GuestError, GuestFiles, GuestProcess, Identity, WriteOptions,
+    ExecRequest, FileInfo, FileSink, FileSource, Guest, GuestError, GuestFiles, GuestProcess, WriteOptions,
 };
 
 /// See the module.
@@ -17,8 +18,14 @@ fn cannot<T>(what: &str) -> Result<T, GuestError> {
 
 #[async_trait]
 impl Guest for FakeGuest {
-    async fn wake_as(&self, _identity: &Identity) -> Result<(), GuestError> {
-        Ok(())
+    async fn wake_as(&self, _awakening: &Awakening) -> Result<Woken, GuestError> {
+        Ok(Woken::default())
+    }
+    async fn settle(&self) -> Result<Settled, GuestError> {
+        Ok(Settled::default())
+    }
+    async fn measure(&self) -> Result<Vitals, GuestError> {
+        Ok(Vitals::default())
     }
     async fn exec(&self, _request: ExecRequest) -> Result<Box<dyn GuestProcess>, GuestError> {
         cannot("exec")

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use machine_core::promise::image_source::{BootParts, Freshness, ImageError, ImageSource, TemplateInfo};
+use machine_core::promise::image_source::{BootParts, Freshness, Ground, ImageError, ImageSource, TemplateInfo};
 use machine_core::{Digest, MiB, Progress, TemplateName};
 
 /// See the module.
@@ -34,7 +34,7 @@ impl ImageSource for FakeImages {
         Err(ImageError::Unknown { name: template.to_string() })
     }
 
-    async fn lay_over(&self, _template: &Digest, _path: &Path, _size: MiB) -> Result<(), ImageError> {
+    async fn lay_over(&self, _ground: Ground<'_>, _path: &Path, _size: Option<MiB>) -> Result<(), ImageError> {
         Ok(())
     }
 }

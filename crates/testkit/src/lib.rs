@@ -5,6 +5,7 @@ pub mod crash;
 pub mod guest;
 pub mod images;
 pub mod ledger;
+pub mod memory_images;
 pub mod provider;
 pub mod surroundings;
 pub mod world;

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use machine_core::machine::Generation;
 use machine_core::policy::admit::Capacity;
 use machine_core::promise::guest::Guest;
-use machine_core::promise::provider::{Ending, MachinePlan, Observation, Offer, Power, Provider, ProviderError, Wait};
+use machine_core::promise::provider::{
+    Ending, MachinePlan, Observation, Offer, Power, Provider, ProviderError, Usage, Wait,
+};
 use machine_core::stage::Progress;
 use machine_core::state::Sighting;
 use machine_core::{Command, MachineId, MiB};
@@ -168,6 +170,13 @@ impl Provider for FakeProvider {
                 (Wait::UntilOff, Observation::On(_)) => changed.await,
                 (Wait::UntilOff | Wait::Now, seen) => return Ok(seen),
             }
+        }
+    }
+
+    async fn usage(&self, machine: &MachineId) -> Result<Usage, ProviderError> {
+        match self.site.see(machine) {
+            Observation::On(_) => Ok(Usage::default()),
+            Observation::Nothing | Observation::Off(_) => Err(ProviderError::NotRunning),
         }
     }
 

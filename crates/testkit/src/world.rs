@@ -9,6 +9,7 @@ use machine_engine::{Asked, Desk, NewMachine, Promises};
 use crate::crash::Tripwire;
 use crate::images::FakeImages;
 use crate::ledger::{Book, FakeLedger};
+use crate::memory_images::FakeMemoryImages;
 use crate::provider::{FakeProvider, Site};
 use crate::surroundings::Counting;
 
@@ -17,6 +18,7 @@ use crate::surroundings::Counting;
 pub struct World {
     book: Arc<Mutex<Book>>,
     site: Arc<Site>,
+    memory_images: Arc<FakeMemoryImages>,
     lives: Arc<Mutex<u64>>,
 }
 
@@ -47,6 +49,7 @@ impl World {
             ledger: Arc::new(FakeLedger::new(self.book.clone(), tripwire.clone())),
             provider: Arc::new(FakeProvider::new(self.site.clone(), tripwire.clone())),
             images: Arc::new(FakeImages),
+            memory_images: self.memory_images.clone(),
             surroundings: Arc::new(Counting::from(*lives * 1_000_000)),
         }
     }
@@ -82,6 +85,7 @@ pub fn small(name: &str) -> NewMachine {
         labels: std::collections::BTreeMap::new(),
         metadata: "{}".to_owned(),
         cwd: None,
+        first_start: machine_core::spec::FirstStart::Image,
         then: AfterCreate::Start,
     }
 }

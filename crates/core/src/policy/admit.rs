@@ -69,6 +69,7 @@ mod tests {
             labels: BTreeMap::new(),
             metadata: "{}".to_owned(),
             cwd: None,
+            first_start: crate::spec::FirstStart::Image,
         };
         assert_eq!(admit(&spec, HOST).map_err(|refusal| refusal.code), answer, "{cpus} cpus, {memory} MiB");
     }

@@ -10,13 +10,17 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::code::Code;
+use crate::promise::awakening::{Awakening, Settled, Vitals, Woken};
 use crate::refusal::Refusal;
 
 /// A guest whose agent answered.
 #[async_trait]
 pub trait Guest: Send + Sync {
-    /// Gives the guest its identity and the time; nothing else is asked of it before.
-    async fn wake_as(&self, identity: &Identity) -> Result<(), GuestError>;
+    /// Makes the guest a machine: identity, time, chance. Nothing else is asked of it before.
+    async fn wake_as(&self, awakening: &Awakening) -> Result<Woken, GuestError>;
+
+    /// Brings it to rest, so that it can be kept: what is to be written is on its disk.
+    async fn settle(&self) -> Result<Settled, GuestError>;
 
     /// Starts a command.
     async fn exec(&self, request: ExecRequest) -> Result<Box<dyn GuestProcess>, GuestError>;
@@ -26,6 +30,9 @@ pub trait Guest: Send + Sync {
 
     /// How long one round trip takes.
     async fn ping(&self) -> Result<Duration, GuestError>;
+
+    /// How it is.
+    async fn measure(&self) -> Result<Vitals, GuestError>;
 
     /// Asks it to end its processes within the grace and power off. Returns when it was understood.
     async fn power_off(&self, grace: Duration) -> Result<(), GuestError>;
@@ -109,8 +116,6 @@ pub struct Identity {
     pub machine_id: String,
     /// The environment of every command.
     pub envs: BTreeMap<String, String>,
-    /// The wall clock; the provider sets it anew for each attempt.
-    pub now: Timestamp,
 }
 
 /// What to run.

@@ -33,9 +33,18 @@ pub trait ImageSource: Send + Sync {
     /// The files that boot a template.
     async fn parts(&self, template: &Digest) -> Result<BootParts, ImageError>;
 
-    /// Makes a disk of this size at `path` whose content is the template's root, copy-on-write.
-    /// An existing disk is left as it is.
-    async fn lay_over(&self, template: &Digest, path: &Path, size: MiB) -> Result<(), ImageError>;
+    /// Makes a disk at `path` whose content is what it lies on, copy-on-write; of this size, or as large as
+    /// what it lies on. An existing disk is left as it is.
+    async fn lay_over(&self, ground: Ground<'_>, path: &Path, size: Option<MiB>) -> Result<(), ImageError>;
+}
+
+/// What a disk lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground<'a> {
+    /// A template's root.
+    Template(&'a Digest),
+    /// A disk that was laid over a template and is never written again.
+    Frozen(&'a Path),
 }
 
 /// Whether an unchanged template is built again.

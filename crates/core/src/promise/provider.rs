@@ -35,6 +35,9 @@ pub trait Provider: Send + Sync {
     /// What can be seen of a machine: at once, or when it stops running.
     async fn observe(&self, machine: &MachineId, wait: Wait) -> Result<Observation, ProviderError>;
 
+    /// What a running machine costs this place.
+    async fn usage(&self, machine: &MachineId) -> Result<Usage, ProviderError>;
+
     /// Removes everything of a machine here. Of one that is not here: nothing.
     async fn remove(&self, machine: &MachineId) -> Result<(), ProviderError>;
 
@@ -64,6 +67,23 @@ pub struct Offer {
     pub commands: Vec<Command>,
     /// How guests run here, for people: `kvm`, or `emulated` and why.
     pub accelerator: String,
+}
+
+/// What a running machine costs, in bytes unless said otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Memory of its VMM that is present, shared or not.
+    pub resident: u64,
+    /// Memory of its VMM that nobody else has.
+    pub private: u64,
+    /// The guest's memory that is its own: what it changed since its image, or all that it uses without one.
+    pub guest_private: u64,
+    /// The guest's memory that is present and shared with its image.
+    pub guest_shared: u64,
+    /// What its own disk occupies on the host's.
+    pub disk: u64,
+    /// Processor time of its VMM, in milliseconds.
+    pub cpu_ms: u64,
 }
 
 /// A power state to bring a machine to.
@@ -139,6 +159,12 @@ pub enum ProviderError {
         /// How to get it.
         hint: String,
     },
+    /// No memory image by that name.
+    #[error("no memory image: {id}")]
+    NoMemoryImage {
+        /// The name.
+        id: String,
+    },
     /// The host's disk is full.
     #[error("cannot {tried}: the disk is full")]
     DiskFull {
@@ -171,6 +197,9 @@ impl From<ProviderError> for Refusal {
                     .hint("a slow host needs a longer deadline: `boot_timeout` in config.toml of MACHINE_HOME")
             }
             ProviderError::NotCapable { hint, .. } => Self::new(Code::HostNotCapable, message).hint(hint),
+            ProviderError::NoMemoryImage { .. } => {
+                Self::new(Code::ImageNotFound, message).hint("`machine image ls` lists the memory images")
+            }
             ProviderError::DiskFull { .. } => {
                 Self::new(Code::DiskFull, message).hint("free some space, or give MACHINE_HOME a larger disk")
             }

@@ -36,7 +36,6 @@ impl Scene {
             hostname: machine.hostname().to_owned(),
             machine_id: machine_id(machine.id.as_str()),
             envs: machine.spec.envs.clone(),
-            now: promises.surroundings.now(),
         };
         let plan = MachinePlan {
             id: machine.id.clone(),

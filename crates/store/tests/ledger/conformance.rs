@@ -46,6 +46,7 @@ pub(crate) fn machine(number: u16, name: Option<&str>, state: State) -> Machine 
             labels: [("team".to_owned(), "blue".to_owned())].into(),
             metadata: r#"{"a":[1,2]}"#.to_owned(),
             cwd: Some("/srv".to_owned()),
+            first_start: machine_core::spec::FirstStart::Image,
         },
         state,
         open: None,
