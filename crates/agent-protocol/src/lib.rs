@@ -27,6 +27,7 @@ mod path;
 mod request;
 mod scanner;
 mod stream;
+mod waking;
 
 pub use agent::{AgentConnection, AgentEvent, AgentFacts};
 pub use body::{
@@ -46,6 +47,7 @@ pub use request::{
     Stat, Stdin, Tty, User, Write,
 };
 pub use stream::WINDOW;
+pub use waking::{HostKey, Settle, Settled, WakeAddress, WakeAs, WakeOrigin, Woken};
 
 /// The oldest protocol version that this build speaks.
 pub const LOWEST_VERSION: u32 = 1;

@@ -8,6 +8,7 @@ use crate::failure::Failed;
 use crate::request::{
     Exec, Identify, List, Measure, Mkdir, Ping, PowerOff, Read, Remove, Rename, Resize, SetClock, Signal, Stat, Write,
 };
+use crate::waking::{Settle, Settled, WakeAs, Woken};
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
 /// A message that is not even a message.
@@ -187,6 +188,10 @@ numbered! {
         27 Measure(Measure),
         /// Power off.
         28 PowerOff(PowerOff),
+        /// Become this machine.
+        29 WakeAs(WakeAs),
+        /// Come to rest.
+        30 Settle(Settle),
     }
 }
 
@@ -221,6 +226,10 @@ numbered! {
         103 Status(FileStat),
         /// This is how I am.
         104 Measured(Measured),
+        /// I am the machine.
+        105 Woken(Woken),
+        /// I rest.
+        106 Settled(Settled),
     }
 }
 

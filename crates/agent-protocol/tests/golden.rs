@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use machine_agent_protocol::{
-    Answer, Awake, Command, Control, Ending, Exec, Exited, Failed, FailureCode, FileKind, FileStat, Hello, Identify,
-    List, Measure, Measured, Mkdir, Opened, Ping, Pong, PowerOff, Read, Remove, Rename, Request, Resize, Session,
-    SetClock, Signal, Started, Stat, Stdin, Tty, User, Welcome, Write, Written,
+    Answer, Awake, Command, Control, Ending, Exec, Exited, Failed, FailureCode, FileKind, FileStat, Hello, HostKey,
+    Identify, List, Measure, Measured, Mkdir, Opened, Ping, Pong, PowerOff, Read, Remove, Rename, Request, Resize,
+    Session, SetClock, Settle, Settled, Signal, Started, Stat, Stdin, Tty, User, WakeAddress, WakeAs, WakeOrigin,
+    Welcome, Woken, Write, Written,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -107,13 +108,58 @@ fn answers_and_controls_keep_their_bytes() {
     check(&Control::Resize(Resize { cols: 1, rows: 2 }).encode(), GOLDEN[28]);
 }
 
+fn full_waking() -> WakeAs {
+    let (gateway, dns) = (Some([10, 0, 2, 2]), Some([10, 0, 2, 3]));
+    WakeAs {
+        id: "m".into(),
+        generation: 1,
+        origin: WakeOrigin::Image,
+        unix_nanos: 2,
+        entropy: vec![3],
+        hostname: "h".into(),
+        machine_id: "i".into(),
+        mac: Some([2, 0, 0, 0, 0, 1]),
+        address: Some(WakeAddress { ip: [10, 0, 2, 15], prefix: 24, gateway, dns }),
+        env: [("A".into(), "b".into())].into(),
+        ssh_host_keys: vec![HostKey { kind: "k".into(), private: "p".into(), public: "q".into() }],
+        root_bytes: Some(4),
+    }
+}
+
+fn waking_requests() -> Vec<Request> {
+    let spare = WakeAs {
+        origin: WakeOrigin::Boot,
+        mac: None,
+        address: None,
+        env: [].into(),
+        ssh_host_keys: Vec::new(),
+        root_bytes: None,
+        ..full_waking()
+    };
+    vec![full_waking().into(), spare.into(), Settle {}.into()]
+}
+
+fn waking_answers() -> Vec<Answer> {
+    vec![Woken { failed_hooks: vec!["f".into()] }.into(), Settled { ssh_host_keys: vec!["k".into()] }.into()]
+}
+
+#[test]
+fn waking_keeps_its_bytes() {
+    for (request, golden) in waking_requests().iter().zip(&GOLDEN[29..32]) {
+        check(&request.encode(), golden);
+    }
+    for (answer, golden) in waking_answers().iter().zip(&GOLDEN[32..34]) {
+        check(&answer.encode(), golden);
+    }
+}
+
 #[test]
 fn what_is_written_is_what_is_read() {
     use machine_agent_protocol::Decoded::Known;
-    for request in requests() {
+    for request in requests().into_iter().chain(waking_requests()) {
         assert_eq!(Request::decode(&request.encode()).unwrap(), Known(request));
     }
-    for answer in answers() {
+    for answer in answers().into_iter().chain(waking_answers()) {
         assert_eq!(Answer::decode(&answer.encode()).unwrap(), Known(answer));
     }
 }
@@ -132,8 +178,8 @@ fn unknown_fields_are_skipped() {
     assert_eq!(Answer::decode(&bytes).unwrap(), machine_agent_protocol::Decoded::Known(Answer::Pong(Pong {})));
 }
 
-/// Session messages, then requests, answers and controls, in the order of the tests.
-const GOLDEN: [&str; 29] = [
+/// Session messages, then requests, answers and controls, in the order of the tests; then what was added.
+const GOLDEN: [&str; 34] = [
     "8201a4000101010207036131",
     "8202a60001010702613103616204616b0500",
     "8204a1006162",
@@ -163,4 +209,9 @@ const GOLDEN: [&str; 29] = [
     "821868ad000001000200030004a3000001000200050006000700080009000a000ba2000001000c00",
     "821840a10009",
     "821841a200010102",
+    "82181dac00616d010102010302044103056168066169074602000000000108a400440a00020f01181802440a00020203440a00020309a1614161620a81a300616b0161700261710b04",
+    "82181da900616d01010200030204410305616806616909a00a80",
+    "82181ea0",
+    "821869a100816166",
+    "82186aa10081616b",
 ];

@@ -18,6 +18,7 @@ mod link;
 mod mailbox;
 mod promise;
 mod stream;
+mod waking;
 
 pub use error::GuestError;
 pub use exec::{ExecEvent, ExecInput, ExecOutput, ExecStream};

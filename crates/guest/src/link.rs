@@ -12,7 +12,7 @@ use crate::stream::{Came, Receiver, Ways};
 use bytes::BytesMut;
 use machine_agent_protocol::{
     Answer, Entry, Exec, FileStat, HostConnection, Identify, List, Measure, Measured, Mkdir, Ping, PowerOff, Read,
-    Remove, Rename, Request, SetClock, Stat, Welcome, Write,
+    Remove, Rename, Request, SetClock, Settle, Settled, Stat, WakeAs, Welcome, Woken, Write,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -199,6 +199,28 @@ impl GuestLink {
     /// If the guest cannot, or the link is down.
     pub async fn identify(&self, identify: Identify) -> Result<(), GuestError> {
         self.done("identify", identify).await
+    }
+
+    /// Makes the guest a machine.
+    ///
+    /// # Errors
+    /// If the guest cannot, or the link is down.
+    pub async fn wake_as(&self, wake: WakeAs) -> Result<Woken, GuestError> {
+        let Answer::Woken(woken) = self.last("wake as", wake).await? else {
+            return Err(GuestError::Unexpected { question: "wake as" });
+        };
+        Ok(woken)
+    }
+
+    /// Brings the guest to rest, so that it can be kept.
+    ///
+    /// # Errors
+    /// If the guest cannot, or the link is down.
+    pub async fn settle(&self) -> Result<Settled, GuestError> {
+        let Answer::Settled(settled) = self.last("settle", Settle {}).await? else {
+            return Err(GuestError::Unexpected { question: "settle" });
+        };
+        Ok(settled)
     }
 
     /// Asks how the guest is.

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use machine_agent_protocol as wire;
+use machine_core::promise::awakening::{Awakening, Settled, Vitals, Woken};
 use machine_core::promise::guest as core;
 use tokio::time::Instant;
 
+use crate::waking;
 use crate::{ExecEvent, ExecInput, ExecStream, FileReader, FileWriter, GuestError, GuestLink};
 
 /// Reaches agents behind Unix sockets.
@@ -37,15 +39,13 @@ impl core::GuestDoor for UnixDoor {
 
 #[async_trait]
 impl core::Guest for Linked {
-    async fn wake_as(&self, identity: &core::Identity) -> Result<(), core::GuestError> {
-        self.0.set_clock(SystemTime::from(identity.now)).await?;
-        let identify = wire::Identify {
-            hostname: Some(identity.hostname.clone()),
-            machine_id: Some(identity.machine_id.clone()),
-            env: Some(identity.envs.clone()),
-            entropy: None,
-        };
-        Ok(self.0.identify(identify).await?)
+    async fn wake_as(&self, awakening: &Awakening) -> Result<Woken, core::GuestError> {
+        let woken = self.0.wake_as(waking::to_wake(awakening)?).await?;
+        Ok(waking::to_woken(woken))
+    }
+
+    async fn settle(&self) -> Result<Settled, core::GuestError> {
+        waking::to_settled(self.0.settle().await?)
     }
 
     async fn exec(&self, request: core::ExecRequest) -> Result<Box<dyn core::GuestProcess>, core::GuestError> {
@@ -62,6 +62,10 @@ impl core::Guest for Linked {
         let begun = Instant::now();
         self.0.ping().await?;
         Ok(begun.elapsed())
+    }
+
+    async fn measure(&self) -> Result<Vitals, core::GuestError> {
+        Ok(waking::to_vitals(&self.0.measure().await?))
     }
 
     async fn power_off(&self, grace: Duration) -> Result<(), core::GuestError> {

@@ -6,7 +6,7 @@ use crate::line::Line;
 use crate::power::{Init, Power};
 use crate::reaper::Reaper;
 use crate::{exec, files, identity, measure};
-use machine_agent_protocol::{AgentFacts, AgentState, Answer, Request};
+use machine_agent_protocol::{AgentFacts, AgentState, Answer, Failed, FailureCode, Request};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -77,6 +77,10 @@ async fn work(house: House, request: Request, line: Line) {
         Request::Identify(identify) => identity::identify(&house, identify),
         Request::Measure(_) => Ok(Answer::Measured(measure::measure())),
         Request::PowerOff(off) => house.power.off(off.grace_ms).await,
+        Request::WakeAs(_) | Request::Settle(_) => Err(Failed {
+            code: FailureCode::Unsupported,
+            message: "this agent does not wake or settle yet".to_owned(),
+        }),
     };
     match answer {
         Ok(answer) => teller.finish(answer).await,

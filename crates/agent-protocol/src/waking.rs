@@ -1,0 +1,145 @@
+//! How a guest becomes a machine, and how it comes to rest. Field numbers are append-only.
+
+use minicbor::{Decode, Encode};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Where a guest's memory came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum WakeOrigin {
+    /// Its own boot.
+    #[n(0)]
+    Boot,
+    /// The memory image of a template.
+    #[n(1)]
+    Image,
+}
+
+/// Become this machine, all of it, before anything else is asked. Answered by `Woken`.
+///
+/// Nothing is changed if a part makes no sense. Said twice, it is as said once.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct WakeAs {
+    /// The machine's id.
+    #[n(0)]
+    pub id: String,
+    /// Which launch of it.
+    #[n(1)]
+    pub generation: u64,
+    /// Where the memory came from.
+    #[n(2)]
+    pub origin: WakeOrigin,
+    /// The wall clock, in nanoseconds since 1970, when this was sent.
+    #[n(3)]
+    pub unix_nanos: u64,
+    /// Bytes to stir into the kernel's random numbers, at least 16.
+    #[n(4)]
+    #[cbor(with = "minicbor::bytes")]
+    pub entropy: Vec<u8>,
+    /// The host name.
+    #[n(5)]
+    pub hostname: String,
+    /// 32 hexadecimal digits.
+    #[n(6)]
+    pub machine_id: String,
+    /// The address of the network card; as it is, if absent.
+    #[n(7)]
+    #[cbor(with = "minicbor::bytes")]
+    pub mac: Option<[u8; 6]>,
+    /// Its address in the network; as it is, if absent.
+    #[n(8)]
+    pub address: Option<WakeAddress>,
+    /// The environment of every command started from now on.
+    #[n(9)]
+    #[cbor(default)]
+    pub env: BTreeMap<String, String>,
+    /// Replace every SSH host key that there is; none keeps those that there are.
+    #[n(10)]
+    #[cbor(default)]
+    pub ssh_host_keys: Vec<HostKey>,
+    /// The size of the root disk; the guest waits until it sees it and grows its file system.
+    #[n(11)]
+    pub root_bytes: Option<u64>,
+}
+
+/// An IPv4 address and what belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct WakeAddress {
+    /// The guest's own.
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub ip: [u8; 4],
+    /// Leading bits that the network shares, at most 32.
+    #[n(1)]
+    pub prefix: u8,
+    /// Where everything else is.
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    pub gateway: Option<[u8; 4]>,
+    /// Who resolves names.
+    #[n(3)]
+    #[cbor(with = "minicbor::bytes")]
+    pub dns: Option<[u8; 4]>,
+}
+
+/// An SSH host key as OpenSSH keeps it.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct HostKey {
+    /// The word in its file's name: `ed25519`.
+    #[n(0)]
+    pub kind: String,
+    /// The private half, as a file.
+    #[n(1)]
+    pub private: String,
+    /// The public half, as a file.
+    #[n(2)]
+    pub public: String,
+}
+
+/// The guest is the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(map)]
+pub struct Woken {
+    /// Hooks that failed, each with how it ended.
+    #[n(0)]
+    #[cbor(default)]
+    pub failed_hooks: Vec<String>,
+}
+
+/// Come to rest, so that the guest can be kept. Answered by `Settled`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Settle {}
+
+/// The guest rests: what was to be written is on its disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(map)]
+pub struct Settled {
+    /// The kinds of SSH host keys that it holds.
+    #[n(0)]
+    #[cbor(default)]
+    pub ssh_host_keys: Vec<String>,
+}
+
+impl fmt::Debug for WakeAs {
+    /// Without its secrets: entropy, keys, and the environment's values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WakeAs")
+            .field("id", &self.id)
+            .field("generation", &self.generation)
+            .field("origin", &self.origin)
+            .field("hostname", &self.hostname)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for HostKey {
+    /// Without the private half.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostKey").field("kind", &self.kind).field("public", &self.public).finish_non_exhaustive()
+    }
+}
