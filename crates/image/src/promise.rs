@@ -8,12 +8,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use machine_core::promise::image_source::{BootParts, Freshness, ImageError, ImageSource, TemplateInfo};
+use machine_core::promise::image_source::{BootParts, Freshness, Ground, ImageError, ImageSource, TemplateInfo};
 use machine_core::{MiB, Progress, TemplateName};
 
 use crate::build::{BASE, BuildError, BuildRequest, Built, Rebuild, build_base};
 use crate::digest::Digest;
-use crate::overlay::{BaseFormat, OverlayError, create_overlay};
+use crate::overlay::{BaseFormat, OverlayError, create_overlay, virtual_size};
 use crate::template::{Template, TemplateError, sweep_unfinished};
 use crate::tool::ToolError;
 
@@ -23,9 +23,16 @@ pub struct LocalImages {
     cache: PathBuf,
     agent: &'static [u8],
     /// Initramfs files that were made or found whole since we run.
-    initramfs: RwLock<Vec<PathBuf>>,
+    initramfs: RwLock<Vec<Initramfs>>,
     /// One build at a time: a second one of the same template finds it built.
     building: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// One that was made, and its content's name.
+#[derive(Clone)]
+struct Initramfs {
+    path: PathBuf,
+    digest: machine_core::Digest,
 }
 
 impl LocalImages {
@@ -46,20 +53,23 @@ impl LocalImages {
     }
 
     /// The initramfs of a kernel and today's agent: made once, found by both their digests.
-    fn initramfs(&self, template: &Template) -> Result<PathBuf, ImageError> {
+    fn initramfs(&self, template: &Template) -> Result<Initramfs, ImageError> {
         let agent = Digest::of(self.agent);
         let path = self.cache.join(format!("initramfs-{}-{}", &template.digest.as_str()[..16], &agent.as_str()[..16]));
-        if self.initramfs.read().unwrap_or_else(PoisonError::into_inner).contains(&path) && path.exists() {
-            return Ok(path);
+        let known = self.initramfs.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.iter().find(|known| known.path == path && path.exists()) {
+            return Ok(known.clone());
         }
+        drop(known);
         let kernel = template.kernel_parts()?;
         let bytes = crate::build_initramfs(&kernel, self.agent);
         // Compared, not trusted: a crash may have left half of it, and making it takes milliseconds.
         if fs::read(&path).ok().as_deref() != Some(bytes.as_slice()) {
             write_whole(&path, &bytes).map_err(|error| of_io("write the initramfs", &error))?;
         }
-        self.initramfs.write().unwrap_or_else(PoisonError::into_inner).push(path.clone());
-        Ok(path)
+        let made = Initramfs { path, digest: to_core(&Digest::of(&bytes))? };
+        self.initramfs.write().unwrap_or_else(PoisonError::into_inner).push(made.clone());
+        Ok(made)
     }
 }
 
@@ -102,26 +112,38 @@ impl ImageSource for LocalImages {
 
     async fn parts(&self, template: &machine_core::Digest) -> Result<BootParts, ImageError> {
         let template = self.of_digest(template)?;
+        let initramfs = self.initramfs(&template)?;
         Ok(BootParts {
             kernel: template.vmlinux(),
-            initramfs: self.initramfs(&template)?,
+            initramfs: initramfs.path,
+            initramfs_digest: initramfs.digest,
             root: template.root_disk(),
             root_size: root_size(&template),
         })
     }
 
-    async fn lay_over(&self, template: &machine_core::Digest, path: &Path, size: MiB) -> Result<(), ImageError> {
-        let template = self.of_digest(template)?;
+    async fn lay_over(&self, ground: Ground<'_>, path: &Path, size: Option<MiB>) -> Result<(), ImageError> {
+        let (base, format) = match ground {
+            Ground::Template(digest) => (self.of_digest(digest)?.root_disk(), BaseFormat::Raw),
+            Ground::Frozen(disk) => (disk.to_owned(), BaseFormat::Qcow2),
+        };
         if path.exists() {
             return Ok(());
         }
-        // Under another name first: a disk that is there is whole.
-        let unfinished = path.with_extension("unfinished");
-        remove_if_there(&unfinished).map_err(|error| of_io("remove half a disk", &error))?;
-        create_overlay(&unfinished, &template.root_disk(), BaseFormat::Raw, size.bytes())
-            .map_err(|error| of_overlay(&error, &template, size))?;
-        fs::rename(&unfinished, path).map_err(|error| of_io("put the disk in its place", &error))
+        lay(&base, format, path, size)
     }
+}
+
+/// A disk under another name first: one that is there is whole. Its base by its real path: the folder that
+/// we know it by may be a link of somebody who moves on.
+fn lay(base: &Path, format: BaseFormat, path: &Path, size: Option<MiB>) -> Result<(), ImageError> {
+    let base = base.canonicalize().map_err(|error| of_io("find what the disk lies on", &error))?;
+    let least = virtual_size(&base, format).map_err(|error| failed("read what the disk lies on", &error))?;
+    let unfinished = path.with_extension("unfinished");
+    remove_if_there(&unfinished).map_err(|error| of_io("remove half a disk", &error))?;
+    create_overlay(&unfinished, &base, format, size.map_or(least, MiB::bytes))
+        .map_err(|error| of_overlay(&error, MiB(least.div_ceil(1 << 20))))?;
+    fs::rename(&unfinished, path).map_err(|error| of_io("put the disk in its place", &error))
 }
 
 /// `base` and `base:latest` are one.
@@ -185,9 +207,9 @@ fn of_io(tried: &str, error: &io::Error) -> ImageError {
     }
 }
 
-fn of_overlay(error: &OverlayError, template: &Template, size: MiB) -> ImageError {
+fn of_overlay(error: &OverlayError, least: MiB) -> ImageError {
     match error {
-        OverlayError::TooSmall { .. } => ImageError::DiskTooSmall { asked: size, least: root_size(template) },
+        OverlayError::TooSmall { wanted, .. } => ImageError::DiskTooSmall { asked: MiB(wanted >> 20), least },
         OverlayError::Write { source, .. } => of_io("make the root disk", source),
         OverlayError::Base { .. }
         | OverlayError::NotQcow2 { .. }

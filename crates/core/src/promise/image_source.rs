@@ -82,6 +82,8 @@ pub struct BootParts {
     pub kernel: PathBuf,
     /// The initramfs with today's agent.
     pub initramfs: PathBuf,
+    /// The initramfs's content.
+    pub initramfs_digest: Digest,
     /// The root disk, raw.
     pub root: PathBuf,
     /// The root disk's size as a guest sees it.
