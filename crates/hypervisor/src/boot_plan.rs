@@ -1,4 +1,4 @@
-//! Where everything of one boot is: paths, sizes, identity. What a driver turns into a `LaunchPlan`.
+//! Where everything of one start is: paths, sizes, identity. What a driver turns into a `LaunchPlan`.
 //! Knows no VMM. Sockets and logs have fixed names in the run folder, listed here and nowhere else.
 
 use std::fmt;
@@ -43,25 +43,66 @@ pub struct RootDisk {
     pub overlay: PathBuf,
 }
 
-/// One cold boot.
+/// What makes the guest run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BootPlan {
-    /// Whose boot this is.
-    pub machine: MachineId,
-    /// Which start of the machine.
-    pub generation: Generation,
+pub enum Start {
+    /// The kernel boots.
+    Boot(Kernel),
+    /// A kept state is loaded; the VMM then rests paused until `Control::resume`. The
+    /// memory that belongs to it is in `Memory::backing`.
+    Saved {
+        /// What `Control::save_state` wrote.
+        state: PathBuf,
+    },
+}
+
+/// What a boot boots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
     /// An uncompressed kernel with a PVH entry (vmlinux).
     pub kernel: PathBuf,
     /// The agent and the modules it needs to reach the root disk.
     pub initramfs: PathBuf,
     /// Kernel parameters on top of the driver's own.
     pub parameters: Vec<String>,
+}
+
+/// Guest memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// How much.
+    pub size: MiB,
+    /// What it is made of.
+    pub backing: Backing,
+}
+
+/// What guest memory is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Backing {
+    /// Anonymous memory of the VMM. Holds no saved machine.
+    Anonymous,
+    /// A file that the guest's memory is written through to: an image in the making. For a boot nothing may
+    /// be there yet: the VMM makes it, sparse, of the memory's size, for its owner alone.
+    Kept(PathBuf),
+    /// An image's file, mapped copy-on-write and opened for reading only. It must have the memory's size.
+    Image(PathBuf),
+}
+
+/// One start of a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootPlan {
+    /// Whose start this is.
+    pub machine: MachineId,
+    /// Which start of the machine.
+    pub generation: Generation,
+    /// What makes the guest run.
+    pub start: Start,
     /// The root disk.
     pub root: RootDisk,
     /// Virtual processors.
     pub cpus: NonZeroU8,
     /// Guest memory.
-    pub memory: MiB,
+    pub memory: Memory,
     /// The network card.
     pub nic: Nic,
     /// The run folder.

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::accelerator::Accelerator;
 use crate::boot_plan::BootPlan;
+use crate::ingredients::Ingredients;
 use crate::launch_plan::LaunchPlan;
 use crate::tsc::KiloHertz;
 
@@ -87,6 +88,12 @@ pub enum PlanRefusal {
     /// The kernel cuts its command line at 2048 bytes.
     #[error("kernel command line has {0} bytes; 2047 is the most")]
     CommandLine(usize),
+    /// What starts does not fit the memory that it shall have.
+    #[error("a boot takes fresh memory, a saved state the memory that was kept with it")]
+    Backing,
+    /// Only a boot has ingredients: a saved machine has those of the boot it comes from.
+    #[error("not the plan of a boot")]
+    NotABoot,
     /// The VMM is too old.
     #[error("{program} offers no machine type that this version knows; {oldest} is the oldest")]
     MachineType {
@@ -119,6 +126,10 @@ pub trait Driver: Send + Sync {
 
     /// What to run for this boot. Pure: reads nothing, creates nothing.
     fn plan(&self, boot: &BootPlan, host: &Host) -> Result<LaunchPlan, PlanRefusal>;
+
+    /// On what a machine that boots by this plan, and is saved, will depend. Pure. The plan's paths, addresses
+    /// and backing do not matter; it must be a boot.
+    fn ingredients(&self, boot: &BootPlan, host: &Host) -> Result<Ingredients, PlanRefusal>;
 
     /// Reaches a VMM's control socket; keeps trying until the deadline, since it may just be starting.
     async fn connect(&self, socket: &Path, within: Duration) -> Result<Box<dyn Control>, ControlError>;
@@ -185,6 +196,26 @@ pub enum ControlError {
         /// Its words.
         reason: String,
     },
+    /// The state was not saved.
+    #[error("the VMM could not save its state to {}: {reason}", file.display())]
+    NotSaved {
+        /// Where to.
+        file: PathBuf,
+        /// The VMM's words.
+        reason: String,
+    },
+    /// The state was not saved, because the disk is full.
+    #[error("the disk is full: the VMM could not save its state to {}", file.display())]
+    DiskFull {
+        /// Where to.
+        file: PathBuf,
+    },
+    /// The state was not loaded.
+    #[error("the VMM could not load the saved state: {reason}")]
+    NotLoaded {
+        /// The VMM's words.
+        reason: String,
+    },
     /// The VMM said something that is not its dialect.
     #[error("the VMM's answer to {command} makes no sense: {what}")]
     Garbled {
@@ -209,6 +240,17 @@ pub trait Control: Send + Sync {
 
     /// Presses the power button; whether the guest follows is the guest's affair.
     async fn press_power_button(&self) -> Result<(), ControlError>;
+
+    /// Writes the device state, without the memory, into a new file; on failure none is left. The machine must be
+    /// paused and its memory `Kept`; it stays paused. Not synced: that is for who keeps it.
+    async fn save_state(&self, file: &Path) -> Result<(), ControlError>;
+
+    /// Waits until the state of a plan's `Start::Saved` is loaded and the VMM rests paused. Mostly called by
+    /// `Vmm::loaded`, which also tells how a VMM ended that could not load it.
+    async fn loaded(&self, within: Duration) -> Result<(), ControlError>;
+
+    /// Grows the root disk and tells the guest.
+    async fn resize_root(&self, bytes: u64) -> Result<(), ControlError>;
 
     /// Ends the VMM, whatever the guest thinks of it. Ok once it is ending.
     async fn quit(&self) -> Result<(), ControlError>;

@@ -7,6 +7,7 @@
 pub mod accelerator;
 pub mod boot_plan;
 pub mod driver;
+pub mod ingredients;
 pub mod launch_plan;
 pub mod process;
 pub mod supervise;

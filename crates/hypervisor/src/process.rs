@@ -10,6 +10,7 @@ mod identity;
 mod launch;
 mod record;
 mod roll_call;
+mod usage;
 mod vmm;
 
 use std::fs;
@@ -19,6 +20,7 @@ pub use identity::Identity;
 pub use launch::{LaunchError, VmmDied};
 pub use record::{Asked, Ending, ExitRecord, ExitStatus, SupervisorRecord};
 pub use roll_call::{Supervisor, supervisors};
+pub use usage::{VmmUsage, usage};
 pub use vmm::{AdoptError, Found, KillError, Vmm};
 
 /// The running program, even when its file was replaced since: what to give as the program that has the

@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use machine_core::machine::Generation;
 use machine_core::{MachineId, MiB};
 use machine_hypervisor::accelerator::Accelerator;
-use machine_hypervisor::boot_plan::{BootPlan, Link, MacAddress, Nic, RootDisk, RunFolder};
+use machine_hypervisor::boot_plan::{
+    Backing, BootPlan, Kernel, Link, MacAddress, Memory, Nic, RootDisk, RunFolder, Start,
+};
 use machine_hypervisor::driver::qemu::{Installation, Q35, Qemu};
 use machine_hypervisor::driver::{Driver, Feature, Host, PlanRefusal, SaveMode};
+use machine_hypervisor::ingredients::Ingredients;
 use machine_hypervisor::launch_plan::LaunchPlan;
 use machine_hypervisor::tsc::KiloHertz;
 
@@ -19,12 +22,14 @@ fn boot() -> BootPlan {
     BootPlan {
         machine: MachineId::try_from("m0123456789abcdefghij".to_owned()).unwrap(),
         generation: Generation(7),
-        kernel: PathBuf::from("/home/machine/kernel/vmlinux"),
-        initramfs: PathBuf::from("/home/machine/kernel/initramfs.lz4"),
-        parameters: vec!["machine.hostname=web".to_owned()],
+        start: Start::Boot(Kernel {
+            kernel: PathBuf::from("/home/machine/kernel/vmlinux"),
+            initramfs: PathBuf::from("/home/machine/kernel/initramfs.lz4"),
+            parameters: vec!["machine.hostname=web".to_owned()],
+        }),
         root: RootDisk { overlay: PathBuf::from("/home/machine/disks/a,b.qcow2") },
         cpus: NonZeroU8::new(2).unwrap(),
-        memory: MiB(512),
+        memory: Memory { size: MiB(512), backing: Backing::Anonymous },
         nic: Nic { mac: MacAddress([0x52, 0x54, 0, 1, 2, 3]), link: Link::UserRestricted },
         run: RunFolder(PathBuf::from("/run/machine/m0123456789abcdefghij")),
     }
@@ -41,6 +46,26 @@ fn qemu() -> Qemu {
 
 const TCG: Host = Host { accelerator: Accelerator::Tcg, tsc: Some(KiloHertz(2_100_000)) };
 const KVM: Host = Host { accelerator: Accelerator::Kvm, tsc: Some(KiloHertz(2_100_000)) };
+
+fn kernel(boot: &mut BootPlan) -> &mut Kernel {
+    match &mut boot.start {
+        Start::Boot(kernel) => kernel,
+        Start::Saved { .. } => panic!("not a boot"),
+    }
+}
+
+/// An image in the making.
+fn keep() -> BootPlan {
+    let backing = Backing::Kept(PathBuf::from("/home/machine/images/new,1/memory"));
+    BootPlan { memory: Memory { backing, ..boot().memory }, ..boot() }
+}
+
+/// A machine of that image.
+fn restore() -> BootPlan {
+    let backing = Backing::Image(PathBuf::from("/home/machine/images/1/memory"));
+    let start = Start::Saved { state: PathBuf::from("/home/machine/images/1/state") };
+    BootPlan { start, memory: Memory { backing, ..boot().memory }, ..boot() }
+}
 
 fn refused(change: impl FnOnce(&mut BootPlan)) -> PlanRefusal {
     let mut boot = boot();
@@ -71,6 +96,77 @@ fn the_command_line_under_kvm() {
 }
 
 #[test]
+fn the_command_line_of_an_image_in_the_making() {
+    check("keep-tcg.args", &qemu().plan(&keep(), &TCG).unwrap());
+}
+
+#[test]
+fn the_command_line_of_a_machine_of_an_image() {
+    check("restore-tcg.args", &qemu().plan(&restore(), &TCG).unwrap());
+    check("restore-kvm.args", &qemu().plan(&restore(), &KVM).unwrap());
+}
+
+/// All that a saved state speaks of: machine, processor, size of memory, devices.
+#[test]
+fn an_image_and_its_machines_have_the_same_devices() {
+    let migrated = |boot: BootPlan| {
+        let line = qemu().plan(&boot, &TCG).unwrap().arguments;
+        let named = ["-machine", "-accel", "-cpu", "-smp", "-m", "-device", "-serial"];
+        line.windows(2).filter(|two| named.contains(&two[0].as_str())).map(|two| two[1].clone()).collect::<Vec<_>>()
+    };
+    let devices = migrated(boot());
+    assert!(devices.len() > 12, "{devices:?}");
+    assert_eq!(migrated(keep()), devices);
+    assert_eq!(migrated(restore()), devices);
+}
+
+/// Otherwise the address would follow from the order, and one more device would move the others.
+#[test]
+fn every_pci_device_has_an_address_of_its_own() {
+    let ingredients = qemu().ingredients(&boot(), &TCG).unwrap();
+    let on_pci = ingredients.devices.iter().filter(|device| device.contains("pci"));
+    let mut addresses: Vec<_> = on_pci.map(|device| device.split_once("bus=pcie.0,addr=").unwrap().1).collect();
+    assert_eq!(addresses.len(), 9);
+    addresses.sort_unstable();
+    addresses.dedup_by_key(|rest| rest.split(',').next().unwrap_or_default());
+    assert_eq!(addresses.len(), 9, "{addresses:?}");
+}
+
+#[test]
+fn ingredients_say_what_differs_and_nothing_of_who_it_is() {
+    let of = |boot: &BootPlan, host: &Host| qemu().ingredients(boot, host).unwrap();
+    let ours = of(&boot(), &TCG);
+    let mut other = keep();
+    other.machine = MachineId::try_from("mabcdefghij0123456789".to_owned()).unwrap();
+    other.nic.mac = MacAddress([2; 6]);
+    other.run = RunFolder(PathBuf::from("/elsewhere"));
+    kernel(&mut other).kernel = PathBuf::from("/elsewhere/vmlinux");
+    assert_eq!(of(&other, &TCG), ours);
+
+    let differs = |change: fn(&mut BootPlan)| {
+        let mut boot = boot();
+        change(&mut boot);
+        of(&boot, &TCG).differences(&ours)
+    };
+    assert_eq!(differs(|boot| boot.cpus = NonZeroU8::MIN), ["cpus"]);
+    assert_eq!(differs(|boot| boot.memory.size = MiB(1)), ["memory"]);
+    assert_eq!(differs(|boot| kernel(boot).parameters.clear()), ["kernel command line"]);
+    assert_eq!(of(&boot(), &KVM).differences(&ours), ["accelerator", "cpu model", "kernel command line"]);
+    assert_eq!(of(&boot(), &Host { tsc: None, ..TCG }).differences(&ours), ["kernel command line", "tsc rate"]);
+    let text = serde_json::to_string(&ours).unwrap();
+    assert!(!text.contains("52:54") && !text.contains("/home"), "{text}");
+    assert_eq!(serde_json::from_str::<Ingredients>(&text).unwrap(), ours);
+}
+
+#[test]
+fn memory_that_does_not_fit_the_start_is_refused() {
+    let image = restore();
+    assert_eq!(refused(|boot| boot.memory = image.memory.clone()), PlanRefusal::Backing);
+    assert_eq!(refused(|boot| boot.start = image.start.clone()), PlanRefusal::Backing);
+    assert_eq!(qemu().ingredients(&image, &TCG), Err(PlanRefusal::NotABoot));
+}
+
+#[test]
 fn the_guest_trusts_its_clock_only_if_it_is_told_the_rate() {
     let plan = qemu().plan(&boot(), &Host { tsc: None, ..TCG }).unwrap();
     assert!(!plan.arguments.iter().any(|argument| argument.contains("tsc=")));
@@ -97,9 +193,9 @@ fn a_plan_survives_its_way_to_the_supervisor() {
 fn what_qemu_cannot_be_told_is_refused() {
     let long = PathBuf::from(format!("/{}", "x".repeat(100)));
     assert!(matches!(refused(|boot| boot.run = RunFolder(long)), PlanRefusal::SocketPath(_)));
-    assert!(matches!(refused(|boot| boot.kernel = PathBuf::from("vmlinux")), PlanRefusal::Path(_)));
-    assert!(matches!(refused(|boot| boot.parameters.push("a b".to_owned())), PlanRefusal::Parameter(_)));
-    assert!(matches!(refused(|boot| boot.parameters.push("x".repeat(2048))), PlanRefusal::CommandLine(_)));
+    assert!(matches!(refused(|boot| kernel(boot).kernel = PathBuf::from("vmlinux")), PlanRefusal::Path(_)));
+    assert!(matches!(refused(|boot| kernel(boot).parameters.push("a b".to_owned())), PlanRefusal::Parameter(_)));
+    assert!(matches!(refused(|boot| kernel(boot).parameters.push("x".repeat(2048))), PlanRefusal::CommandLine(_)));
     assert!(matches!(refused(|boot| boot.cpus = NonZeroU8::MAX), PlanRefusal::Cpus { asked: 255, .. }));
 }
 
@@ -117,9 +213,9 @@ fn a_host_that_satisfies_no_model_or_machine_is_refused() {
 #[test]
 fn the_driver_claims_what_it_does_and_nothing_else() {
     let can = qemu().capabilities();
-    assert!(can.has(Feature::Pause) && can.has(Feature::PowerButton));
-    for not_yet in [Feature::Balloon, Feature::ResizeCpus, Feature::ResizeMemory, Feature::ResizeDisk] {
+    assert!(can.has(Feature::Pause) && can.has(Feature::PowerButton) && can.has(Feature::ResizeDisk));
+    for not_yet in [Feature::Balloon, Feature::ResizeCpus, Feature::ResizeMemory] {
         assert!(!can.has(not_yet), "{not_yet:?}");
     }
-    assert_eq!(can.save, SaveMode::None);
+    assert_eq!(can.save, SaveMode::InPlace);
 }

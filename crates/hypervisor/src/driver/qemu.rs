@@ -4,10 +4,13 @@
 mod command_line;
 mod control;
 mod cpu_model;
+mod devices;
 mod machine_type;
 mod plan;
 mod probe;
 mod qmp;
+mod root_disk;
+mod state;
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,11 +24,14 @@ pub use qmp::{Event, Qmp};
 
 use crate::boot_plan::BootPlan;
 use crate::driver::{Capabilities, Control, ControlError, Driver, Feature, Host, PlanRefusal, SaveMode};
+use crate::ingredients::Ingredients;
 use crate::launch_plan::LaunchPlan;
 
 /// True of this driver as it is; a feature is added with the code that does it.
 const CAPABILITIES: Capabilities =
-    Capabilities { features: &[Feature::Pause, Feature::PowerButton], save: SaveMode::None };
+    Capabilities { features: &[Feature::Pause, Feature::PowerButton, Feature::ResizeDisk], save: SaveMode::InPlace };
+
+const NAME: &str = "qemu";
 
 /// The QEMU of this computer.
 #[derive(Debug, Clone)]
@@ -50,7 +56,7 @@ impl Qemu {
 #[async_trait]
 impl Driver for Qemu {
     fn name(&self) -> &'static str {
-        "qemu"
+        NAME
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -59,6 +65,10 @@ impl Driver for Qemu {
 
     fn plan(&self, boot: &BootPlan, host: &Host) -> Result<LaunchPlan, PlanRefusal> {
         plan::plan(&self.installation, boot, host)
+    }
+
+    fn ingredients(&self, boot: &BootPlan, host: &Host) -> Result<Ingredients, PlanRefusal> {
+        plan::ingredients(&self.installation, boot, host)
     }
 
     async fn connect(&self, socket: &Path, within: Duration) -> Result<Box<dyn Control>, ControlError> {

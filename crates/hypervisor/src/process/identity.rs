@@ -75,13 +75,17 @@ enum Life {
     Ended,
 }
 
-struct Stat {
+/// What the kernel says of a process.
+pub(super) struct Stat {
     life: Life,
-    started: u64,
+    /// When it started, in clock ticks since the host's.
+    pub(super) started: u64,
+    /// Processor time in clock ticks, its own and the kernel's for it.
+    pub(super) processor_ticks: u64,
 }
 
 impl Stat {
-    fn read(pid: i32) -> io::Result<Self> {
+    pub(super) fn read(pid: i32) -> io::Result<Self> {
         let text = fs::read(format!("/proc/{pid}/stat"))?;
         Self::parse(&String::from_utf8_lossy(&text)).ok_or_else(|| io::Error::other("/proc/PID/stat makes no sense"))
     }
@@ -94,9 +98,10 @@ impl Stat {
             "Z" | "X" | "x" => Life::Ended,
             _ => Life::Alive,
         };
-        // The state is field 3 and the start time is field 22.
-        let started = fields.nth(18)?.parse().ok()?;
-        Some(Self { life, started })
+        // The state is field 3; the processor times are fields 14 and 15, the start time is field 22.
+        let (user, system): (u64, u64) = (fields.nth(10)?.parse().ok()?, fields.next()?.parse().ok()?);
+        let started = fields.nth(6)?.parse().ok()?;
+        Some(Self { life, started, processor_ticks: user.saturating_add(system) })
     }
 }
 
@@ -127,7 +132,7 @@ mod tests {
         let tail = "R 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
         for name in ["sh", "a) Z 1", ") ", "x y"] {
             let stat = Stat::parse(&format!("1 ({name}) {tail}")).unwrap();
-            assert_eq!((stat.started, stat.life), (4711, Life::Alive), "{name}");
+            assert_eq!((stat.started, stat.life, stat.processor_ticks), (4711, Life::Alive, 23), "{name}");
         }
         assert!(Stat::parse("1 (sh").is_none());
         assert!(Stat::parse("1 (sh) R 1 2").is_none());

@@ -114,9 +114,19 @@ impl Vmm {
     /// Reaches the VMM's control socket. If the VMM ends meanwhile, says how it did.
     pub async fn control(&self, driver: &dyn Driver, within: Duration) -> Result<Box<dyn Control>, LaunchError> {
         let socket = self.run().control_socket();
+        self.or_last_words(driver.connect(&socket, within)).await
+    }
+
+    /// Waits until the VMM has loaded its saved state and rests paused. If it ends instead, says how it did.
+    pub async fn loaded(&self, control: &dyn Control, within: Duration) -> Result<(), LaunchError> {
+        self.or_last_words(control.loaded(within)).await
+    }
+
+    /// What a VMM was asked, unless it ends meanwhile: then how it did says more.
+    async fn or_last_words<T>(&self, asked: impl Future<Output = Result<T, ControlError>>) -> Result<T, LaunchError> {
         let refused = tokio::select! {
-            connected = driver.connect(&socket, within) => match connected {
-                Ok(control) => return Ok(control),
+            answered = asked => match answered {
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             },
             () = self.died() => return Err(self.last_words().await.into()),

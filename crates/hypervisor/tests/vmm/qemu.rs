@@ -9,7 +9,7 @@ use std::time::Duration;
 use machine_core::MiB;
 use machine_core::machine::Generation;
 use machine_hypervisor::accelerator::{Accelerator, probe};
-use machine_hypervisor::boot_plan::{BootPlan, Link, MacAddress, Nic, RootDisk};
+use machine_hypervisor::boot_plan::{Backing, BootPlan, Kernel, Link, MacAddress, Memory, Nic, RootDisk, Start};
 use machine_hypervisor::driver::qemu::{Installation, Qemu};
 use machine_hypervisor::driver::{Control, Driver, GuestEnd, Host, VmmStatus};
 use machine_hypervisor::process::{Asked, ExitStatus, LaunchError, Vmm, this_program};
@@ -69,12 +69,10 @@ impl Real {
         let boot = BootPlan {
             machine: stage.plan("/", &[]).machine,
             generation: Generation(1),
-            kernel: at("vmlinux"),
-            initramfs: at("initramfs"),
-            parameters: vec![],
+            start: Start::Boot(Kernel { kernel: at("vmlinux"), initramfs: at("initramfs"), parameters: vec![] }),
             root: RootDisk { overlay: at("root.qcow2") },
             cpus: NonZeroU8::new(1).unwrap(),
-            memory: MiB(64),
+            memory: Memory { size: MiB(64), backing: Backing::Anonymous },
             nic: Nic { mac: MacAddress([0x52, 0x54, 0, 0, 0, 1]), link: Link::UserRestricted },
             run: stage.run(),
         };

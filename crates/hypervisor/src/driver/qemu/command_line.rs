@@ -1,7 +1,7 @@
 //! The guest kernel's command line.
 
 use crate::accelerator::Accelerator;
-use crate::boot_plan::{BootPlan, Link};
+use crate::boot_plan::{Kernel, Link, Nic};
 use crate::driver::{Host, PlanRefusal};
 
 /// The kernel's COMMAND_LINE_SIZE on x86, with its final zero.
@@ -15,12 +15,12 @@ const ALWAYS: &str = "console=ttyS0 quiet panic=-1 reboot=t no_timer_check crypt
                       random.trust_cpu=on";
 
 /// The value of `-append`.
-pub(super) fn command_line(boot: &BootPlan, host: &Host) -> Result<String, PlanRefusal> {
+pub(super) fn command_line(kernel: &Kernel, nic: &Nic, host: &Host) -> Result<String, PlanRefusal> {
     let mut words = vec![ALWAYS.to_owned()];
     words.extend(time_stamp_counter(host));
     words.push("machine.root=/dev/vda".to_owned());
-    words.push(address(boot.nic.link).to_owned());
-    for parameter in &boot.parameters {
+    words.push(address(nic.link).to_owned());
+    for parameter in &kernel.parameters {
         words.push(checked(parameter)?.to_owned());
     }
     let line = words.join(" ");

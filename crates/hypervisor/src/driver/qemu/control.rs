@@ -12,10 +12,11 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use super::qmp::{Event, Qmp};
+use super::{root_disk, state};
 use crate::driver::{Control, ControlError, GuestEnd, VmmStatus};
 
 /// A QEMU that does not answer these in ten seconds hangs; a busy host makes them take milliseconds.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
 /// Between two tries to reach a socket that is not there yet.
 const RETRY: Duration = Duration::from_millis(2);
@@ -53,6 +54,10 @@ impl QemuControl {
         self.qmp.events()
     }
 
+    pub(super) fn qmp(&self) -> &Qmp {
+        &self.qmp
+    }
+
     async fn tell(&self, command: &'static str) -> Result<(), ControlError> {
         self.qmp.execute(command, None, ANSWER).await.map(drop)
     }
@@ -79,6 +84,18 @@ impl Control for QemuControl {
 
     async fn press_power_button(&self) -> Result<(), ControlError> {
         self.tell("system_powerdown").await
+    }
+
+    async fn save_state(&self, file: &Path) -> Result<(), ControlError> {
+        state::save(self, file).await
+    }
+
+    async fn loaded(&self, within: Duration) -> Result<(), ControlError> {
+        state::loaded(self, within).await
+    }
+
+    async fn resize_root(&self, bytes: u64) -> Result<(), ControlError> {
+        root_disk::grow(&self.qmp, bytes).await
     }
 
     async fn quit(&self) -> Result<(), ControlError> {

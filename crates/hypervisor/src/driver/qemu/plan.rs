@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use super::{Installation, command_line, cpu_model, machine_type};
+use super::{Installation, command_line, cpu_model, devices, machine_type};
 use crate::accelerator::Accelerator;
-use crate::boot_plan::{BootPlan, Link, Nic, RootDisk};
+use crate::boot_plan::{Backing, BootPlan, Kernel, Link, Memory, Nic, RootDisk, Start};
 use crate::driver::{Host, PlanRefusal};
+use crate::ingredients::Ingredients;
 use crate::launch_plan::LaunchPlan;
-use machine_core::MiB;
 
 /// What q35 takes without an interrupt remapper.
 const MOST_CPUS: u8 = 254;
@@ -19,9 +19,6 @@ const LONGEST_SOCKET_PATH: usize = 107;
 /// Translated code, at most. QEMU's own limit is a gigabyte, which a guest could make it fill.
 const TRANSLATION_MIB: u32 = 256;
 
-/// The name under which the guest finds the agent's port.
-const AGENT_PORT: &str = "org.machine.agent.0";
-
 const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
 pub(super) fn plan(qemu: &Installation, boot: &BootPlan, host: &Host) -> Result<LaunchPlan, PlanRefusal> {
@@ -31,14 +28,18 @@ pub(super) fn plan(qemu: &Installation, boot: &BootPlan, host: &Host) -> Result<
     line.option("-sandbox", SANDBOX);
     line.option("-name", format!("guest={},debug-threads=on", boot.machine));
     line.option("-msg", "timestamp=on,guest-name=off");
-    machine(&mut line, qemu, boot, host)?;
-    memory(&mut line, boot.memory);
-    kernel(&mut line, boot, host)?;
+    line.option("-machine", machine(qemu)?);
+    line.option("-accel", accelerator(host.accelerator));
+    line.option("-cpu", cpu_model::choose(host.accelerator, &qemu.kvm_cpu_models).ok_or(PlanRefusal::CpuModel)?);
+    line.option("-smp", processors(boot)?);
+    memory(&mut line, boot)?;
     talk(&mut line, boot)?;
     disk(&mut line, &boot.root)?;
     network(&mut line, &boot.nic);
-    line.device("virtio-rng-pci", "id=rng");
-    line.device("vmgenid", "guid=auto");
+    for device in devices::of(&boot.nic) {
+        line.option("-device", device);
+    }
+    start(&mut line, boot, host)?;
     Ok(LaunchPlan {
         machine: boot.machine.clone(),
         generation: boot.generation,
@@ -49,23 +50,41 @@ pub(super) fn plan(qemu: &Installation, boot: &BootPlan, host: &Host) -> Result<
     })
 }
 
-fn machine(line: &mut Arguments, qemu: &Installation, boot: &BootPlan, host: &Host) -> Result<(), PlanRefusal> {
+pub(super) fn ingredients(qemu: &Installation, boot: &BootPlan, host: &Host) -> Result<Ingredients, PlanRefusal> {
+    let kernel = match &boot.start {
+        Start::Boot(kernel) => kernel,
+        Start::Saved { .. } => return Err(PlanRefusal::NotABoot),
+    };
+    Ok(Ingredients {
+        hypervisor: super::NAME.to_owned(),
+        version: qemu.version.clone(),
+        accelerator: accelerator(host.accelerator),
+        machine_type: machine(qemu)?,
+        cpu_model: cpu_model::choose(host.accelerator, &qemu.kvm_cpu_models).ok_or(PlanRefusal::CpuModel)?,
+        memory: format!("{} MiB", boot.memory.size.0),
+        cpus: processors(boot)?,
+        command_line: command_line::command_line(kernel, &boot.nic, host)?,
+        tsc_khz: host.tsc.map(|rate| rate.0.to_string()).unwrap_or_default(),
+        devices: devices::of_all(),
+    })
+}
+
+/// Without the stream's own description: what `xen-save-devices-state` writes has none.
+fn machine(qemu: &Installation) -> Result<String, PlanRefusal> {
     let kind = machine_type::choose(&qemu.machine_types).ok_or_else(|| PlanRefusal::MachineType {
         program: qemu.program.display().to_string(),
         oldest: "pc-q35-10.0",
     })?;
-    line.option(
-        "-machine",
-        format!("{},usb=off,vmport=off,hpet=off,sata=off,smbus=off,memory-backend=ram", kind.name()),
-    );
-    line.option("-accel", accelerator(host.accelerator));
-    line.option("-cpu", cpu_model::choose(host.accelerator, &qemu.kvm_cpu_models).ok_or(PlanRefusal::CpuModel)?);
+    let options = "usb=off,vmport=off,hpet=off,sata=off,smbus=off,suppress-vmdesc=on,memory-backend=ram";
+    Ok(format!("{},{options}", kind.name()))
+}
+
+fn processors(boot: &BootPlan) -> Result<String, PlanRefusal> {
     let cpus = boot.cpus.get();
     if cpus > MOST_CPUS {
         return Err(PlanRefusal::Cpus { asked: cpus, most: MOST_CPUS });
     }
-    line.option("-smp", format!("cpus={cpus},sockets=1,cores={cpus},threads=1"));
-    Ok(())
+    Ok(format!("cpus={cpus},sockets=1,cores={cpus},threads=1"))
 }
 
 fn accelerator(accelerator: Accelerator) -> String {
@@ -75,16 +94,45 @@ fn accelerator(accelerator: Accelerator) -> String {
     }
 }
 
-/// The one place that says what guest memory is made of.
-fn memory(line: &mut Arguments, size: MiB) {
-    line.option("-m", format!("size={}M", size.0));
-    line.option("-object", format!("memory-backend-ram,id=ram,size={}M", size.0));
+/// The one place that says what guest memory is made of. An image is opened for reading only, so that not even
+/// a broken QEMU changes it; `rom=off` lets the guest write to its private copy all the same.
+fn memory(line: &mut Arguments, boot: &BootPlan) -> Result<(), PlanRefusal> {
+    let Memory { size, backing } = &boot.memory;
+    let size = format!("size={}M", size.0);
+    let object = match (backing, &boot.start) {
+        (Backing::Anonymous, Start::Boot(_)) => format!("memory-backend-ram,id=ram,{size}"),
+        (Backing::Kept(file), Start::Boot(_) | Start::Saved { .. }) => {
+            format!("memory-backend-file,id=ram,{size},mem-path={},share=on", escaped(file)?)
+        }
+        (Backing::Image(file), Start::Saved { .. }) => {
+            format!("memory-backend-file,id=ram,{size},mem-path={},share=off,readonly=on,rom=off", escaped(file)?)
+        }
+        (Backing::Image(_), Start::Boot(_)) | (Backing::Anonymous, Start::Saved { .. }) => {
+            return Err(PlanRefusal::Backing);
+        }
+    };
+    line.option("-m", size);
+    line.option("-object", object);
+    Ok(())
 }
 
-fn kernel(line: &mut Arguments, boot: &BootPlan, host: &Host) -> Result<(), PlanRefusal> {
-    line.option("-kernel", text(&boot.kernel)?);
-    line.option("-initrd", text(&boot.initramfs)?);
-    line.option("-append", command_line::command_line(boot, host)?);
+/// A kernel, or a saved machine. What only a booting guest reads is not needed by one that has booted.
+fn start(line: &mut Arguments, boot: &BootPlan, host: &Host) -> Result<(), PlanRefusal> {
+    match &boot.start {
+        Start::Boot(kernel) => {
+            let Kernel { kernel: image, initramfs, parameters: _ } = kernel;
+            line.option("-kernel", text(image)?);
+            line.option("-initrd", text(initramfs)?);
+            line.option("-append", command_line::command_line(kernel, &boot.nic, host)?);
+        }
+        Start::Saved { state } => {
+            line.flags(&["-S"]);
+            // As `xen-save-devices-state` writes it: without a description of the machine at its beginning.
+            line.option("-global", "migration.send-configuration=off");
+            line.option("-global", "migration.x-events=on");
+            line.option("-incoming", format!("file:{}", text(state)?));
+        }
+    }
     Ok(())
 }
 
@@ -97,9 +145,7 @@ fn talk(line: &mut Arguments, boot: &BootPlan) -> Result<(), PlanRefusal> {
     line.option("-mon", "chardev=qmp,mode=control");
     line.option("-chardev", "stdio,id=console,signal=off");
     line.option("-serial", "chardev:console");
-    line.device("virtio-serial-pci", "id=serial");
     line.option("-chardev", format!("socket,id=agent,path={agent},server=on,wait=off"));
-    line.device("virtserialport", &format!("bus=serial.0,chardev=agent,name={AGENT_PORT}"));
     Ok(())
 }
 
@@ -112,7 +158,6 @@ fn disk(line: &mut Arguments, root: &RootDisk) -> Result<(), PlanRefusal> {
         format!("driver=file,node-name=root-file,filename={overlay},aio=threads,cache.direct=off,discard=unmap"),
     );
     line.option("-blockdev", "driver=qcow2,node-name=root,file=root-file,discard=unmap,detect-zeroes=unmap");
-    line.device("virtio-blk-pci", "id=root-disk,drive=root");
     Ok(())
 }
 
@@ -120,8 +165,6 @@ fn network(line: &mut Arguments, nic: &Nic) {
     match nic.link {
         Link::UserRestricted => line.option("-netdev", "user,id=net,restrict=on,ipv6=off"),
     }
-    // Without a ROM: the machine never boots from the network.
-    line.device("virtio-net-pci", &format!("id=nic,netdev=net,mac={},romfile=", nic.mac));
 }
 
 fn socket(path: &Path) -> Result<String, PlanRefusal> {
@@ -152,9 +195,5 @@ impl Arguments {
 
     fn option(&mut self, name: &str, value: impl Into<String>) {
         self.0.extend([name.to_owned(), value.into()]);
-    }
-
-    fn device(&mut self, kind: &str, properties: &str) {
-        self.option("-device", format!("{kind},{properties}"));
     }
 }

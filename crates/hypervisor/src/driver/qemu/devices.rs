@@ -1,0 +1,41 @@
+//! The devices of every machine, in their order, at their addresses. They are the machine: a saved one is
+//! loaded only by the same list, so a change here makes every image anew.
+//!
+//! ```text
+//! pcie.0   1 serial   2 root disk   3 network   4 rng   5 balloon   10.0 to 10.3 empty ports
+//! ```
+//! What is behind a device (a file, a socket, a network) is no part of it, and chosen at each start.
+
+use crate::boot_plan::Nic;
+
+/// What does not differ between machines.
+const DEVICES: [&str; 11] = [
+    "virtio-serial-pci,id=serial,bus=pcie.0,addr=0x1",
+    // The guest finds the agent's port by its name.
+    "virtserialport,bus=serial.0,nr=1,chardev=agent,name=org.machine.agent.0",
+    "virtio-blk-pci,id=root-disk,bus=pcie.0,addr=0x2,drive=root",
+    NIC,
+    "virtio-rng-pci,id=rng,bus=pcie.0,addr=0x4",
+    // Without free-page reporting, and never inflated while memory is an image's: that would change the image.
+    "virtio-balloon-pci,id=balloon,bus=pcie.0,addr=0x5,free-page-reporting=off",
+    // Empty, for what is attached to a machine that was not there when its image was made.
+    "pcie-root-port,id=port1,bus=pcie.0,addr=0x10.0,multifunction=on,chassis=1,slot=1,io-reserve=0",
+    "pcie-root-port,id=port2,bus=pcie.0,addr=0x10.1,chassis=2,slot=2,io-reserve=0",
+    "pcie-root-port,id=port3,bus=pcie.0,addr=0x10.2,chassis=3,slot=3,io-reserve=0",
+    "pcie-root-port,id=port4,bus=pcie.0,addr=0x10.3,chassis=4,slot=4,io-reserve=0",
+    "vmgenid,guid=auto",
+];
+
+/// Without a ROM: the machine never boots from the network.
+const NIC: &str = "virtio-net-pci,id=nic,bus=pcie.0,addr=0x3,netdev=net,romfile=";
+
+/// The values of `-device`.
+pub(super) fn of(nic: &Nic) -> impl Iterator<Item = String> {
+    let mac = nic.mac;
+    DEVICES.iter().map(move |&device| if device == NIC { format!("{device},mac={mac}") } else { device.to_owned() })
+}
+
+/// What all machines have in common.
+pub(super) fn of_all() -> Vec<String> {
+    DEVICES.iter().map(|&device| device.to_owned()).collect()
+}

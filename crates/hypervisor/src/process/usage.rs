@@ -1,0 +1,188 @@
+//! What a VMM costs: read from the kernel's own accounts, where QEMU cannot embellish them.
+//! One walk over the process's memory; blocks for a millisecond or a few.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::Vmm;
+use super::identity::Stat;
+use crate::boot_plan::{Backing, Memory};
+
+/// In bytes, unless said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VmmUsage {
+    /// Memory that is present, shared or not.
+    pub resident: u64,
+    /// Memory that nobody else maps.
+    pub private: u64,
+    /// The guest's memory that is its own: what it changed since its image, or all that is present without
+    /// one. Zero if the kernel's list does not show which memory is the guest's.
+    pub guest_private: u64,
+    /// The guest's memory that is present and its image's.
+    pub guest_shared: u64,
+    /// Processor time, in milliseconds.
+    pub cpu_ms: u64,
+}
+
+/// What a VMM costs now. `memory` is that of its plan: by it the guest's memory is told from the VMM's own.
+/// `NotFound`, if it has ended.
+pub fn usage(vmm: &Vmm, memory: &Memory) -> io::Result<VmmUsage> {
+    let process = vmm.record().vmm;
+    let mut usage = VmmUsage::default();
+    let guest = Guest::of(memory);
+    for_each_mapping(File::open(format!("/proc/{}/smaps", process.pid))?, |mapping| {
+        usage.resident += mapping.resident;
+        usage.private += mapping.private;
+        if guest.is(mapping) {
+            let (private, shared) = guest.parts(mapping);
+            usage.guest_private += private;
+            usage.guest_shared += shared;
+        }
+    })?;
+    // Looked at last: if it is still the same process now, it was while we read.
+    let stat = Stat::read(process.pid)?;
+    if stat.started != process.started {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    usage.cpu_ms = stat.processor_ticks * 1000 / rustix::param::clock_ticks_per_second();
+    Ok(usage)
+}
+
+/// How the guest's memory looks among the mappings.
+struct Guest<'a> {
+    memory: &'a Memory,
+    inode: Option<u64>,
+    path: Option<PathBuf>,
+}
+
+impl<'a> Guest<'a> {
+    fn of(memory: &'a Memory) -> Self {
+        let file = match &memory.backing {
+            Backing::Anonymous => None,
+            Backing::Kept(file) | Backing::Image(file) => Some(file),
+        };
+        let inode = file.and_then(|file| fs::metadata(file).ok()).map(|about| about.ino());
+        Self { memory, inode, path: file.map(|file| real(file)) }
+    }
+
+    /// A file is known by its path, or by its number where it was renamed; nameless memory by its size.
+    fn is(&self, mapping: &Mapping) -> bool {
+        match &self.path {
+            Some(path) => {
+                let shown = mapping.path.strip_suffix(" (deleted)").unwrap_or(&mapping.path);
+                Path::new(shown) == path || (mapping.inode != 0 && self.inode == Some(mapping.inode))
+            }
+            None => mapping.is_nameless && mapping.size == self.memory.size.0 << 20,
+        }
+    }
+
+    fn parts(&self, mapping: &Mapping) -> (u64, u64) {
+        match self.memory.backing {
+            Backing::Anonymous | Backing::Kept(_) => (mapping.resident, 0),
+            Backing::Image(_) => (mapping.anonymous, mapping.resident.saturating_sub(mapping.anonymous)),
+        }
+    }
+}
+
+/// As the kernel shows it: without links on the way. The file itself may be gone.
+fn real(file: &Path) -> PathBuf {
+    let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
+    folder.zip(file.file_name()).map_or_else(|| file.to_owned(), |(folder, name)| folder.join(name))
+}
+
+/// One entry of `smaps`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Mapping {
+    size: u64,
+    inode: u64,
+    path: String,
+    is_nameless: bool,
+    resident: u64,
+    anonymous: u64,
+    private: u64,
+}
+
+fn for_each_mapping(smaps: impl io::Read, mut each: impl FnMut(&Mapping)) -> io::Result<()> {
+    let mut lines = BufReader::with_capacity(64 << 10, smaps);
+    let (mut line, mut mapping) = (Vec::new(), None);
+    loop {
+        line.clear();
+        if lines.read_until(b'\n', &mut line)? == 0 {
+            mapping.iter().for_each(&mut each);
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&line);
+        match header(&text) {
+            Some(next) => mapping.replace(next).iter().for_each(&mut each),
+            None => mapping.iter_mut().for_each(|mapping| mapping.take(&text)),
+        }
+    }
+}
+
+/// `7f00-7f10 rw-p 00000000 08:01 123    /path`
+fn header(line: &str) -> Option<Mapping> {
+    let mut words = line.split_ascii_whitespace();
+    let (from, to) = words.next()?.split_once('-')?;
+    let address = |text| u64::from_str_radix(text, 16).ok();
+    let size = address(to)?.checked_sub(address(from)?)?;
+    let permissions = words.next()?;
+    let inode = words.nth(2)?.parse().ok()?;
+    let path = line.trim_end_matches('\n').find('/').map_or("", |at| line[at..].trim_end_matches('\n')).to_owned();
+    // Translated code is nameless too, but can be executed.
+    let is_nameless = inode == 0 && permissions == "rw-p" && words.next().is_none();
+    Some(Mapping { size, inode, path, is_nameless, ..Mapping::default() })
+}
+
+impl Mapping {
+    /// `Rss:      123 kB`
+    fn take(&mut self, line: &str) {
+        let Some((name, rest)) = line.split_once(':') else { return };
+        let into = match name {
+            "Rss" => &mut self.resident,
+            "Anonymous" => &mut self.anonymous,
+            "Private_Clean" | "Private_Dirty" | "Private_Hugetlb" => &mut self.private,
+            _ => return,
+        };
+        let kib: Option<u64> = rest.split_ascii_whitespace().next().and_then(|number| number.parse().ok());
+        *into += kib.unwrap_or_default() << 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machine_core::MiB;
+
+    const SMAPS: &str = "7f0000000000-7f0000400000 rw-p 00000000 08:01 77      /i/ram file (deleted)\n\
+        Size:  4096 kB\nRss:  30 kB\nPrivate_Clean: 4 kB\nPrivate_Dirty: 8 kB\nAnonymous: 12 kB\nVmFlags: rd wr\n\
+        7f0000400000-7f0000800000 rwxp 00000000 00:00 0 \nRss: 100 kB\nAnonymous: 100 kB\nPrivate_Dirty: 100 kB\n\
+        7f0000800000-7f0000c00000 rw-p 00000000 00:00 0 \nRss: 7 kB\nAnonymous: 7 kB\nPrivate_Dirty: 7 kB\n";
+
+    fn guest(backing: Backing, inode: Option<u64>) -> Vec<(u64, u64)> {
+        let memory = Memory { size: MiB(4), backing };
+        let guest = Guest { inode, ..Guest::of(&memory) };
+        let mut found = Vec::new();
+        for_each_mapping(SMAPS.as_bytes(), |mapping| {
+            if guest.is(mapping) {
+                found.push(guest.parts(mapping));
+            }
+        })
+        .unwrap();
+        found
+    }
+
+    #[test]
+    fn what_a_guest_changed_is_told_from_its_image() {
+        assert_eq!(guest(Backing::Image("/i/ram file".into()), None), [(12 << 10, 18 << 10)]);
+        assert_eq!(guest(Backing::Image("/elsewhere".into()), Some(77)), [(12 << 10, 18 << 10)]);
+        assert_eq!(guest(Backing::Image("/elsewhere".into()), Some(78)), []);
+        assert_eq!(guest(Backing::Kept("/i/ram file".into()), None), [(30 << 10, 0)]);
+    }
+
+    #[test]
+    fn nameless_guest_memory_is_known_by_its_size_and_is_not_code() {
+        assert_eq!(guest(Backing::Anonymous, None), [(7 << 10, 0)]);
+    }
+}
