@@ -1,7 +1,13 @@
-//! Takes commands and finds the machine's keeper. The one list of machines lives in the desk's task.
+//! Takes commands and finds the machine's keeper. The one list of machines is in `desk/seats.rs`.
 //!
 //! What users call create is Create and then Start: two intents under one idempotency key. A repeat
-//! after a crash between them finds the machine and starts it.
+//! after a crash between them finds the machine and starts it. Each intent is written twice, when it is
+//! opened (nothing in the world changes before that is durable) and when it is closed (nobody is answered
+//! before that is): four writes, each a sync of the disk, and no more; `tests/desk.rs` counts them.
+
+mod figures;
+mod images;
+mod seats;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,12 +23,12 @@ use machine_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::keeper::{self, Answer, KeeperHandle};
+use crate::keeper::{Answer, KeeperHandle};
 use crate::promises::Promises;
 use crate::reconcile;
+use seats::{Errand, attend, choose, is_there};
 
-/// How many destroyed machines are remembered before the oldest are forgotten.
-const REMEMBERED: usize = 1024;
+pub use images::NewImage;
 
 /// A machine as it is asked for; the template's name is pinned here.
 #[derive(Debug, Clone)]
@@ -69,11 +75,6 @@ pub struct Asked {
 pub struct Desk {
     promises: Promises,
     mailbox: mpsc::Sender<Errand>,
-}
-
-enum Errand {
-    Admit { machine: Box<Machine>, reply: oneshot::Sender<Result<KeeperHandle, Refusal>> },
-    List { reply: oneshot::Sender<Vec<KeeperHandle>> },
 }
 
 impl Desk {
@@ -152,7 +153,7 @@ impl Desk {
             started_at: None,
             stages: Vec::new(),
         };
-        self.errand(|reply| Errand::Admit { machine: Box::new(machine), reply }).await?
+        self.errand(|reply| Errand::Admit { machine: Box::new(machine), then: new.then, reply }).await?
     }
 
     /// Asks a command of a machine and waits for its end.
@@ -288,103 +289,4 @@ fn not_running(machine: &Machine) -> Refusal {
                 .about(called)
         }
     }
-}
-
-fn is_there(machine: &Machine) -> bool {
-    machine.state.exists() || (machine.state == State::Absent && machine.open.is_some())
-}
-
-fn choose<'k>(mine: &'k [KeeperHandle], reference: &str) -> Result<&'k KeeperHandle, Refusal> {
-    let named = |keeper: &&KeeperHandle| {
-        let machine = keeper.machine();
-        is_there(&machine) && machine.spec.name.as_ref().is_some_and(|name| name.as_str() == reference)
-    };
-    if let Some(found) = mine.iter().find(named) {
-        return Ok(found);
-    }
-    if let Some(found) = mine.iter().find(|keeper| keeper.machine().id.as_str() == reference) {
-        return Ok(found);
-    }
-    let begins = |keeper: &&KeeperHandle| {
-        let machine = keeper.machine();
-        let name = machine.spec.name.as_ref().is_some_and(|name| name.as_str().starts_with(reference));
-        is_there(&machine) && !reference.is_empty() && (name || machine.id.as_str().starts_with(reference))
-    };
-    let mut found = mine.iter().filter(begins);
-    match (found.next(), found.next()) {
-        (Some(only), None) => Ok(only),
-        (None, _) => Err(Refusal::machine_not_found(reference)),
-        (Some(_), Some(_)) => {
-            Err(Refusal::new(Code::InvalidRequest, format!("several machines begin with: {reference}"))
-                .hint("say more of the name or id; `machine ls` lists them"))
-        }
-    }
-}
-
-/// The desk's task: the list of keepers, and the one place where a new machine is admitted.
-async fn attend(promises: Promises, mut keepers: Vec<KeeperHandle>, mut errands: mpsc::Receiver<Errand>) {
-    while let Some(errand) = errands.recv().await {
-        match errand {
-            Errand::List { reply } => drop(reply.send(keepers.clone())),
-            Errand::Admit { machine, reply } => {
-                forget_old(&mut keepers);
-                drop(reply.send(seat(&promises, &mut keepers, *machine)));
-            }
-        }
-    }
-}
-
-/// Finds the machine that the same key made, refuses a name that is taken, or seats a new keeper.
-fn seat(promises: &Promises, keepers: &mut Vec<KeeperHandle>, machine: Machine) -> Result<KeeperHandle, Refusal> {
-    for keeper in keepers.iter() {
-        let other = keeper.machine();
-        if other.owner != machine.owner {
-            continue;
-        }
-        if machine.create_key.is_some() && other.create_key == machine.create_key && answers_its_key(keeper) {
-            return if same_wish(&other, &machine) {
-                Ok(keeper.clone())
-            } else {
-                Err(Refusal::new(Code::InvalidRequest, "the idempotency key was used for another machine")
-                    .hint("use a new key for a different machine"))
-            };
-        }
-        let named_so = other.spec.name.is_some() && other.spec.name == machine.spec.name;
-        if named_so && other.state != State::Destroyed && (keeper.is_kept() || other.state.exists()) {
-            return Err(LedgerError::NameTaken(machine.called().to_owned()).into());
-        }
-    }
-    let keeper = keeper::spawn(promises.clone(), machine, None);
-    keepers.push(keeper.clone());
-    Ok(keeper)
-}
-
-/// Whether a repeat of its create means this machine. One that was never made, or was cleared away
-/// before it ever ran, is no answer: the repeat makes a new one.
-fn answers_its_key(keeper: &KeeperHandle) -> bool {
-    let machine = keeper.machine();
-    match machine.state {
-        State::Absent => keeper.is_kept(),
-        State::Destroyed => machine.started_at.is_some(),
-        State::Stopped | State::Running | State::Paused | State::Hibernated | State::Failed => true,
-    }
-}
-
-/// Whether two creates wish the same; the template's digest may have moved on in between.
-fn same_wish(old: &Machine, new: &Machine) -> bool {
-    let mut wish = new.spec.clone();
-    wish.template_digest = old.spec.template_digest.clone();
-    wish == old.spec
-}
-
-/// Drops keepers of machines that were never made, and the oldest of those destroyed.
-fn forget_old(keepers: &mut Vec<KeeperHandle>) {
-    keepers.retain(|keeper| keeper.machine().state != State::Absent || keeper.is_kept());
-    let destroyed = keepers.iter().filter(|keeper| keeper.machine().state == State::Destroyed).count();
-    let mut surplus = destroyed.saturating_sub(REMEMBERED);
-    keepers.retain(|keeper| {
-        let forgotten = surplus > 0 && keeper.machine().state == State::Destroyed;
-        surplus -= usize::from(forgotten);
-        !forgotten
-    });
 }

@@ -14,5 +14,5 @@ pub mod operation;
 pub mod promises;
 mod reconcile;
 
-pub use desk::{Asked, Desk, NewMachine};
+pub use desk::{Asked, Desk, NewImage, NewMachine};
 pub use promises::{Promises, Surroundings};

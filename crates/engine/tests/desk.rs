@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use machine_core::spec::FirstStart;
 use machine_core::state::Sighting;
 use machine_core::{Code, Command, Machine, MachineId, Owner, State};
-use machine_engine::Desk;
+use machine_engine::desk::AfterCreate;
+use machine_engine::{Desk, NewMachine};
 use machine_testkit::crash::Tripwire;
 use machine_testkit::provider::Fault;
 use machine_testkit::world::{World, asked, small};
@@ -180,4 +182,50 @@ async fn more_than_the_host_has_is_refused_before_anything_is_made() {
     large.memory = machine_core::MiB(1 << 20);
     assert_eq!(desk.create(&asked("k"), large).await.expect_err("too large").code, Code::CapacityExceeded);
     assert!(world.site().everything().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_writes_the_ledger_four_times() {
+    let world = World::new();
+    let tripwire = Tripwire::never();
+    let desk = world.live(&tripwire).await;
+    let before = tripwire.calls();
+    desk.create(&asked("k"), small("a")).await.expect("made");
+    // Create and start: each is opened, done by the provider in one step, and closed.
+    assert_eq!(tripwire.calls() - before, 2 * 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_key_with_another_sequel_is_refused_while_it_is_known() {
+    let world = World::new();
+    let desk = open(&world).await;
+    let resting = || NewMachine { then: AfterCreate::Rest, ..small("a") };
+    let machine = desk.create(&asked("k"), resting()).await.expect("made");
+    assert_eq!(desk.create(&asked("k"), small("a")).await.expect_err("another wish").code, Code::InvalidRequest);
+    let cold = NewMachine { first_start: FirstStart::Boot, ..resting() };
+    assert_eq!(desk.create(&asked("k"), cold).await.expect_err("another wish").code, Code::InvalidRequest);
+    assert_eq!(desk.create(&asked("k"), resting()).await.expect("found").id, machine.id);
+    // A later server does not know it any more, and believes the repeat.
+    let desk = open(&world).await;
+    assert_eq!(desk.create(&asked("k"), small("a")).await.expect("found").state, State::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn figures_are_those_of_machines_that_run() {
+    let world = World::new();
+    let desk = open(&world).await;
+    desk.create(&asked("k1"), small("a")).await.expect("made");
+    let gone = desk.create(&asked("k2"), small("b")).await.expect("made");
+    desk.command(&asked("k3"), "a", Command::Stop).await.expect("stops");
+    let usages = desk.usages(&owner()).await.expect("listed");
+    assert_eq!(usages.iter().map(|(machine, _)| machine.called()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(desk.usages(&Owner::local_user(7)).await.expect("listed"), []);
+    assert_eq!(desk.vitals(&owner(), "b").await.expect("it runs").0.id, gone.id);
+    assert_eq!(desk.usage(&owner(), "b").await.expect("it runs").0.id, gone.id);
+    for refused in [desk.usage(&owner(), "a").await.err(), desk.vitals(&owner(), "a").await.err()] {
+        assert_eq!(refused.map(|refusal| refusal.code), Some(Code::MachineNotReady));
+    }
+    assert_eq!(desk.usage(&owner(), "x").await.expect_err("nobody").code, Code::MachineNotFound);
+    world.site().end_run(&gone.id, Sighting::VmmDied);
+    assert_eq!(desk.usages(&owner()).await.expect("what ended is left out"), []);
 }

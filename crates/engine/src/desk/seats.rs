@@ -1,0 +1,146 @@
+//! The one list of machines, in a task of its own, and the one place where a new machine is admitted.
+//! Decides nothing of the lifecycle; that is the keepers'.
+
+use machine_core::promise::ledger::LedgerError;
+use machine_core::{Code, Machine, Refusal, State};
+use tokio::sync::{mpsc, oneshot};
+
+use super::AfterCreate;
+use crate::keeper::{self, KeeperHandle};
+use crate::promises::Promises;
+
+/// How many destroyed machines are remembered before the oldest are forgotten.
+const REMEMBERED: usize = 1024;
+
+/// What the list's task is asked.
+pub(super) enum Errand {
+    /// A seat for a new machine, or the one that the same create made.
+    Admit {
+        /// The machine, if it is a new one.
+        machine: Box<Machine>,
+        /// What is to follow its create.
+        then: AfterCreate,
+        /// Who waits.
+        reply: oneshot::Sender<Result<KeeperHandle, Refusal>>,
+    },
+    /// Every keeper.
+    List {
+        /// Who waits.
+        reply: oneshot::Sender<Vec<KeeperHandle>>,
+    },
+}
+
+/// One machine's place in the list.
+struct Seat {
+    keeper: KeeperHandle,
+    /// What its create asked to follow. Not written down: of a machine that an earlier server made it is
+    /// unknown, and a repeat of its create is believed.
+    then: Option<AfterCreate>,
+}
+
+/// Keeps the list until nobody can ask any more.
+pub(super) async fn attend(promises: Promises, keepers: Vec<KeeperHandle>, mut errands: mpsc::Receiver<Errand>) {
+    let mut seats: Vec<Seat> = keepers.into_iter().map(|keeper| Seat { keeper, then: None }).collect();
+    while let Some(errand) = errands.recv().await {
+        match errand {
+            Errand::List { reply } => drop(reply.send(seats.iter().map(|seat| seat.keeper.clone()).collect())),
+            Errand::Admit { machine, then, reply } => {
+                forget_old(&mut seats);
+                drop(reply.send(take_seat(&promises, &mut seats, *machine, then)));
+            }
+        }
+    }
+}
+
+/// Finds the machine that the same key made, refuses a name that is taken, or seats a new keeper.
+fn take_seat(
+    promises: &Promises,
+    seats: &mut Vec<Seat>,
+    machine: Machine,
+    then: AfterCreate,
+) -> Result<KeeperHandle, Refusal> {
+    for seat in seats.iter() {
+        let other = seat.keeper.machine();
+        if other.owner != machine.owner {
+            continue;
+        }
+        if machine.create_key.is_some() && other.create_key == machine.create_key && answers_its_key(&seat.keeper) {
+            return if same_wish(&other, &machine) && seat.then.is_none_or(|before| before == then) {
+                Ok(seat.keeper.clone())
+            } else {
+                Err(Refusal::new(Code::InvalidRequest, "the idempotency key was used for another machine")
+                    .hint("use a new key for a different machine"))
+            };
+        }
+        let named_so = other.spec.name.is_some() && other.spec.name == machine.spec.name;
+        if named_so && other.state != State::Destroyed && (seat.keeper.is_kept() || other.state.exists()) {
+            return Err(LedgerError::NameTaken(machine.called().to_owned()).into());
+        }
+    }
+    let keeper = keeper::spawn(promises.clone(), machine, None);
+    seats.push(Seat { keeper: keeper.clone(), then: Some(then) });
+    Ok(keeper)
+}
+
+/// Whether a repeat of its create means this machine. One that was never made, or was cleared away
+/// before it ever ran, is no answer: the repeat makes a new one.
+fn answers_its_key(keeper: &KeeperHandle) -> bool {
+    let machine = keeper.machine();
+    match machine.state {
+        State::Absent => keeper.is_kept(),
+        State::Destroyed => machine.started_at.is_some(),
+        State::Stopped | State::Running | State::Paused | State::Hibernated | State::Failed => true,
+    }
+}
+
+/// Whether two creates wish the same; the template's digest may have moved on in between.
+fn same_wish(old: &Machine, new: &Machine) -> bool {
+    let mut wish = new.spec.clone();
+    wish.template_digest = old.spec.template_digest.clone();
+    wish == old.spec
+}
+
+/// Drops keepers of machines that were never made, and the oldest of those destroyed.
+fn forget_old(seats: &mut Vec<Seat>) {
+    seats.retain(|seat| seat.keeper.machine().state != State::Absent || seat.keeper.is_kept());
+    let destroyed = seats.iter().filter(|seat| seat.keeper.machine().state == State::Destroyed).count();
+    let mut surplus = destroyed.saturating_sub(REMEMBERED);
+    seats.retain(|seat| {
+        let forgotten = surplus > 0 && seat.keeper.machine().state == State::Destroyed;
+        surplus -= usize::from(forgotten);
+        !forgotten
+    });
+}
+
+/// Whether people see a machine: it exists, or is being made.
+pub(super) fn is_there(machine: &Machine) -> bool {
+    machine.state.exists() || (machine.state == State::Absent && machine.open.is_some())
+}
+
+/// The machine that a reference means: an exact name beats an id, an id beats a unique prefix.
+pub(super) fn choose<'k>(mine: &'k [KeeperHandle], reference: &str) -> Result<&'k KeeperHandle, Refusal> {
+    let named = |keeper: &&KeeperHandle| {
+        let machine = keeper.machine();
+        is_there(&machine) && machine.spec.name.as_ref().is_some_and(|name| name.as_str() == reference)
+    };
+    if let Some(found) = mine.iter().find(named) {
+        return Ok(found);
+    }
+    if let Some(found) = mine.iter().find(|keeper| keeper.machine().id.as_str() == reference) {
+        return Ok(found);
+    }
+    let begins = |keeper: &&KeeperHandle| {
+        let machine = keeper.machine();
+        let name = machine.spec.name.as_ref().is_some_and(|name| name.as_str().starts_with(reference));
+        is_there(&machine) && !reference.is_empty() && (name || machine.id.as_str().starts_with(reference))
+    };
+    let mut found = mine.iter().filter(begins);
+    match (found.next(), found.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(Refusal::machine_not_found(reference)),
+        (Some(_), Some(_)) => {
+            Err(Refusal::new(Code::InvalidRequest, format!("several machines begin with: {reference}"))
+                .hint("say more of the name or id; `machine ls` lists them"))
+        }
+    }
+}
