@@ -173,7 +173,7 @@ impl Provider for FakeProvider {
         }
     }
 
-    async fn usage(&self, machine: &MachineId) -> Result<Usage, ProviderError> {
+    async fn usage(&self, machine: &MachineId, _memory: MiB) -> Result<Usage, ProviderError> {
         match self.site.see(machine) {
             Observation::On(_) => Ok(Usage::default()),
             Observation::Nothing | Observation::Off(_) => Err(ProviderError::NotRunning),

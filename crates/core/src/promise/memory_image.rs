@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::promise::provider::ProviderError;
 use crate::size::MiB;
+use crate::spec::MachineSpec;
 use crate::stage::Progress;
 
 /// Makes and keeps memory images.
@@ -38,6 +39,14 @@ pub struct Shape {
     pub cpus: u32,
     /// Guest memory.
     pub memory: MiB,
+}
+
+impl Shape {
+    /// The shape of a machine.
+    #[must_use]
+    pub fn of(spec: &MachineSpec) -> Self {
+        Self { template: spec.template_digest.clone(), cpus: spec.cpus, memory: spec.memory }
+    }
 }
 
 /// An image to be made ahead of need.

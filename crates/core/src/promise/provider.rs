@@ -12,6 +12,7 @@ use crate::policy::admit::Capacity;
 use crate::promise::guest::{Guest, GuestError, Identity};
 use crate::promise::image_source::ImageError;
 use crate::refusal::Refusal;
+use crate::size::MiB;
 use crate::spec::MachineSpec;
 use crate::stage::Progress;
 use crate::state::Sighting;
@@ -35,8 +36,8 @@ pub trait Provider: Send + Sync {
     /// What can be seen of a machine: at once, or when it stops running.
     async fn observe(&self, machine: &MachineId, wait: Wait) -> Result<Observation, ProviderError>;
 
-    /// What a running machine costs this place.
-    async fn usage(&self, machine: &MachineId) -> Result<Usage, ProviderError>;
+    /// What a running machine of this much memory costs this place.
+    async fn usage(&self, machine: &MachineId, memory: MiB) -> Result<Usage, ProviderError>;
 
     /// Removes everything of a machine here. Of one that is not here: nothing.
     async fn remove(&self, machine: &MachineId) -> Result<(), ProviderError>;
@@ -159,6 +160,12 @@ pub enum ProviderError {
         /// How to get it.
         hint: String,
     },
+    /// The line that an image should be warmed up with failed.
+    #[error("the warm-up of the memory image failed: {detail}")]
+    WarmUp {
+        /// How it ended, and what it said.
+        detail: String,
+    },
     /// No memory image by that name.
     #[error("no memory image: {id}")]
     NoMemoryImage {
@@ -197,6 +204,8 @@ impl From<ProviderError> for Refusal {
                     .hint("a slow host needs a longer deadline: `boot_timeout` in config.toml of MACHINE_HOME")
             }
             ProviderError::NotCapable { hint, .. } => Self::new(Code::HostNotCapable, message).hint(hint),
+            ProviderError::WarmUp { .. } => Self::new(Code::BuildError, message)
+                .hint("try the line with `machine exec` on a machine of the template; nothing was kept"),
             ProviderError::NoMemoryImage { .. } => {
                 Self::new(Code::ImageNotFound, message).hint("`machine image ls` lists the memory images")
             }

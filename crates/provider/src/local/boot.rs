@@ -1,7 +1,7 @@
-//! Powers a machine on: launch, wait for the agent, give it its identity.
+//! Boots a machine: launch, wait for the agent.
 //!
 //! ```text
-//! off ──launch──▶ VMM on record ──agent answers──▶ reached ──wake_as──▶ running
+//! off ──launch──▶ VMM on record ──agent answers──▶ reached
 //!                      └── VMM ends: Died          └── deadline: Silent
 //! ```
 
@@ -10,50 +10,64 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use machine_core::MachineId;
+use machine_core::machine::Generation;
+use machine_core::promise::awakening::Origin;
 use machine_core::promise::guest::{Guest, GuestError};
-use machine_core::promise::image_source::BootParts;
 use machine_core::promise::provider::{MachinePlan, ProviderError};
 use machine_core::stage::{Progress, Report, Stage, StageTime};
-use machine_hypervisor::boot_plan::{BootPlan, Link, MacAddress, Nic, RootDisk};
+use machine_hypervisor::boot_plan::{Backing, BootPlan, Link, MacAddress, Memory, Nic, RootDisk, Start};
 use machine_hypervisor::launch_plan::LaunchPlan;
 use machine_hypervisor::process::{Found, LaunchError, Vmm};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::{LOG_TAIL, LocalProvider, ending, host_refused};
+use super::memory_image::{Lent, kernel_of};
+use super::power_on::Started;
+use super::{LOG_TAIL, LocalProvider, ROOT_DISK, ending, host_refused, of_io};
 
-/// The root disk's name in a machine's folder.
-pub(super) const ROOT_DISK: &str = "root.qcow2";
+/// What differs between one launch and another on this host.
+pub(super) struct Built<'a> {
+    pub(super) machine: &'a MachineId,
+    pub(super) generation: Generation,
+    pub(super) cpus: u32,
+    pub(super) memory: Memory,
+    pub(super) start: Start,
+    pub(super) disk: PathBuf,
+}
 
 impl LocalProvider {
-    pub(super) async fn power_on(&self, plan: &MachinePlan, progress: &Progress) -> Result<(), ProviderError> {
+    /// The machine, booted and answering.
+    pub(super) async fn boot(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, ProviderError> {
+        let _permit = self.permit().await?;
         let begun = Instant::now();
         progress.tell(Report::Begun(Stage::Boot));
-        let vmm = self.running_vmm(plan).await?;
-        let guest = self.first_answer(plan, &vmm).await?;
+        let ready = self.host.ready().await?;
+        let parts = self.images.parts(&plan.spec.template_digest).await?;
+        let boot = self.boot_plan(Built {
+            machine: &plan.id,
+            generation: plan.generation,
+            cpus: plan.spec.cpus,
+            memory: Memory { size: plan.spec.memory, backing: Backing::Anonymous },
+            start: Start::Boot(kernel_of(&parts)),
+            disk: self.disk(plan)?,
+        })?;
+        // Its own memory from here on; the image's disk stays under its own.
+        Lent::keep_disk_alone(&self.lent_folder(plan)).map_err(|error| of_io("give the memory image back", &error))?;
+        let vmm = self.launch(ready.plan(&boot)?).await?;
+        let guest = self.first_answer(&plan.id, &vmm).await?;
         progress.tell(Report::Ended(StageTime::new(Stage::Boot, begun.elapsed())));
-
-        let answered = Instant::now();
-        progress.tell(Report::Begun(Stage::Agent));
-        let mut identity = plan.identity.clone();
-        identity.now = Timestamp::now();
-        guest.wake_as(&identity).await?;
-        self.seats.keep_guest(&plan.id, guest);
-        progress.tell(Report::Ended(StageTime::new(Stage::Agent, answered.elapsed())));
-        Ok(())
+        Ok(Started { guest, origin: Origin::Boot, ssh_host_keys: Vec::new() })
     }
 
-    /// The VMM of this launch; one of an earlier launch is ended first.
-    async fn running_vmm(&self, plan: &MachinePlan) -> Result<Vmm, ProviderError> {
-        let seat = self.seats.take(&plan.id).await;
-        if let Found::Alive(vmm) = self.find(&plan.id).await? {
-            if vmm.record().generation == plan.generation {
-                return Ok(vmm);
-            }
+    /// Starts a VMM; one of an earlier launch is ended first. A launch is not taken back halfway.
+    pub(super) async fn launch(&self, launch: LaunchPlan) -> Result<Vmm, ProviderError> {
+        let machine = launch.machine.clone();
+        let seat = self.seats.take(&machine).await;
+        if let Found::Alive(vmm) = self.find(&machine).await? {
             vmm.kill().await.map_err(|error| host_refused("end the earlier VMM", error))?;
         }
-        self.end_strays(&plan.id).await?;
-        self.seats.forget_guest(&plan.id);
-        let launch = self.launch_plan(plan).await?;
+        self.end_strays(&machine).await?;
+        self.seats.forget_guest(&machine);
         let program = self.settings.program.clone();
         let launched = tokio::spawn(async move {
             let _until_on_record = seat;
@@ -62,30 +76,27 @@ impl LocalProvider {
         launched.await.map_err(|error| host_refused("launch the VMM", error))?.map_err(not_launched)
     }
 
-    async fn launch_plan(&self, plan: &MachinePlan) -> Result<LaunchPlan, ProviderError> {
-        let ready = self.host.ready().await?;
-        let parts = self.images.parts(&plan.spec.template_digest).await?;
-        let boot = self.boot_plan(plan, parts)?;
-        ready.plan(&boot)
+    /// Few guests start at a time: more would only make each other late.
+    pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, ProviderError> {
+        let permit = self.starting.clone().acquire_owned().await;
+        permit.map_err(|error| host_refused("wait for other starts", error))
     }
 
-    fn boot_plan(&self, plan: &MachinePlan, parts: BootParts) -> Result<BootPlan, ProviderError> {
+    pub(super) fn boot_plan(&self, built: Built<'_>) -> Result<BootPlan, ProviderError> {
         let too_many = || ProviderError::Host {
             tried: "plan the boot".to_owned(),
-            detail: format!("processors out of range: {}", plan.spec.cpus),
+            detail: format!("processors out of range: {}", built.cpus),
         };
-        let cpus = u8::try_from(plan.spec.cpus).ok().and_then(NonZeroU8::new);
+        let cpus = u8::try_from(built.cpus).ok().and_then(NonZeroU8::new);
         Ok(BootPlan {
-            machine: plan.id.clone(),
-            generation: plan.generation,
-            kernel: parts.kernel,
-            initramfs: parts.initramfs,
-            parameters: Vec::new(),
-            root: RootDisk { overlay: self.disk(plan)? },
+            machine: built.machine.clone(),
+            generation: built.generation,
+            start: built.start,
+            root: RootDisk { overlay: built.disk },
             cpus: cpus.ok_or_else(too_many)?,
-            memory: plan.spec.memory,
-            nic: Nic { mac: mac_of(plan.id.as_str()), link: Link::UserRestricted },
-            run: self.run(&plan.id),
+            memory: built.memory,
+            nic: Nic { mac: mac_of(built.machine.as_str()), link: Link::UserRestricted },
+            run: self.run(built.machine),
         })
     }
 
@@ -98,36 +109,38 @@ impl LocalProvider {
     }
 
     /// The agent's first answer, or how the machine ended before it.
-    async fn first_answer(&self, plan: &MachinePlan, vmm: &Vmm) -> Result<Arc<dyn Guest>, ProviderError> {
+    pub(super) async fn first_answer(&self, machine: &MachineId, vmm: &Vmm) -> Result<Arc<dyn Guest>, ProviderError> {
         let within = self.settings.boot_timeout;
-        let socket = self.run(&plan.id).agent_socket();
+        let socket = self.run(machine).agent_socket();
         let reached = tokio::select! {
             reached = self.door.reach(&socket, within) => reached,
-            ended = vmm.exited() => return Err(self.died(plan, ended)),
+            ended = vmm.exited() => return Err(self.died(machine, ended)),
         };
         match reached {
             Ok(guest) => Ok(guest),
-            Err(GuestError::Late(_)) => Err(ProviderError::Silent { seconds: within.as_secs(), log: self.tail(plan) }),
+            Err(GuestError::Late(_)) => {
+                Err(ProviderError::Silent { seconds: within.as_secs(), log: self.tail(machine) })
+            }
             // A VMM that just ended takes its socket with it: say that, if so.
             Err(error) => match tokio::time::timeout(Duration::from_millis(500), vmm.exited()).await {
-                Ok(ended) => Err(self.died(plan, ended)),
+                Ok(ended) => Err(self.died(machine, ended)),
                 Err(_) => Err(error.into()),
             },
         }
     }
 
-    fn died(&self, plan: &MachinePlan, ended: std::io::Result<machine_hypervisor::process::Ending>) -> ProviderError {
+    fn died(&self, machine: &MachineId, ended: std::io::Result<machine_hypervisor::process::Ending>) -> ProviderError {
         match ended {
             Ok(ended) => {
-                let detail = ending::of(&self.run(&plan.id), &ended).detail;
-                ProviderError::Died { detail: format!("{detail}; its boot log ends with:\n{}", self.tail(plan)) }
+                let detail = ending::of(&self.run(machine), &ended).detail;
+                ProviderError::Died { detail: format!("{detail}; its boot log ends with:\n{}", self.tail(machine)) }
             }
             Err(error) => host_refused("wait for the VMM", error),
         }
     }
 
-    fn tail(&self, plan: &MachinePlan) -> String {
-        let log = self.boot_log(&plan.id, LOG_TAIL).unwrap_or_default();
+    fn tail(&self, machine: &MachineId) -> String {
+        let log = self.boot_log(machine, LOG_TAIL).unwrap_or_default();
         let log = ending::readable(&log);
         if log.is_empty() { "(nothing: the kernel said no word)".to_owned() } else { log }
     }
@@ -146,7 +159,7 @@ fn not_launched(error: LaunchError) -> ProviderError {
 }
 
 /// A locally administered address that follows from the id: the same at every start.
-fn mac_of(id: &str) -> MacAddress {
+pub(super) fn mac_of(id: &str) -> MacAddress {
     let hash = id
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));

@@ -14,6 +14,7 @@ use machine_hypervisor::accelerator::{Accelerator, Verdict, probe_cached};
 use machine_hypervisor::boot_plan::BootPlan;
 use machine_hypervisor::driver::qemu::{Installation, Qemu};
 use machine_hypervisor::driver::{Driver, Host};
+use machine_hypervisor::ingredients::Ingredients;
 use machine_hypervisor::launch_plan::LaunchPlan;
 use machine_hypervisor::tsc;
 use tokio::sync::OnceCell;
@@ -32,6 +33,8 @@ pub struct HostSettings {
     pub machines: PathBuf,
     /// A short name of the same folder, for sockets.
     pub short: PathBuf,
+    /// The folder of memory images.
+    pub images: PathBuf,
     /// What was found out about this host is kept here.
     pub cache: PathBuf,
     /// Our own program, which has the verbs `supervise` and `probe-kvm`.
@@ -89,6 +92,16 @@ impl Ready {
             Accelerator::Kvm => "kvm".to_owned(),
             Accelerator::Tcg => format!("emulated: {}", self.verdict.reason),
         }
+    }
+
+    /// What runs machines here.
+    pub(super) fn driver(&self) -> &dyn Driver {
+        &self.driver
+    }
+
+    /// What a memory that is kept of such a boot depends on.
+    pub(super) fn ingredients(&self, boot: &BootPlan) -> Result<Ingredients, ProviderError> {
+        self.driver.ingredients(boot, &self.host).map_err(|error| host_refused("tell what memory depends on", error))
     }
 
     /// What to run for a boot.

@@ -3,31 +3,48 @@
 //!
 //! ```text
 //! <machines>/<id>/root.qcow2            the root disk, over the template's
+//! <machines>/<id>/image/                its own names of the parts of the memory image that it was made of
 //! <machines>/<id>/run/                  sockets, logs and records of its VMM
+//! <images>/<hex>/                       memory images, see `memory_image/store.rs`
 //! ```
 
 mod boot;
 mod ending;
 mod host;
+mod memory_image;
+mod power_on;
+mod restore;
 mod seats;
+mod ssh_keys;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use machine_core::promise::guest::{Guest, GuestDoor};
-use machine_core::promise::image_source::ImageSource;
-use machine_core::promise::provider::{Ending, MachinePlan, Observation, Offer, Power, Provider, ProviderError, Wait};
+use machine_core::promise::image_source::{Ground, ImageSource};
+use machine_core::promise::provider::{
+    Ending, MachinePlan, Observation, Offer, Power, Provider, ProviderError, Usage, Wait,
+};
 use machine_core::stage::{Progress, Report, Stage, StageTime};
-use machine_core::{Command, MachineId};
-use machine_hypervisor::boot_plan::RunFolder;
-use machine_hypervisor::process::{Found, Vmm, supervisors};
+use machine_core::{Command, MachineId, MiB};
+use machine_hypervisor::boot_plan::{Backing, Memory, RunFolder};
+use machine_hypervisor::process::{self, Found, Vmm, supervisors};
+use tokio::sync::Semaphore;
 
 pub use host::HostSettings;
 use host::LocalHost;
+use memory_image::{ImageStore, Lent};
 use seats::Seats;
+
+/// The root disk's name in a machine's folder.
+const ROOT_DISK: &str = "root.qcow2";
+/// A VMM that does not do what it is told within this does not work.
+const CONTROL: Duration = Duration::from_secs(20);
+/// Guests that start at a time, for each processor of the host.
+const STARTS_A_CPU: usize = 2;
 
 /// How much of a boot log an error shows, in bytes.
 const LOG_TAIL: usize = 2048;
@@ -36,21 +53,33 @@ const KNOCK: Duration = Duration::from_secs(5);
 /// Beyond the guest's own grace, what a VMM needs to end.
 const LAST_BREATH: Duration = Duration::from_secs(10);
 
-/// The machines of one installation on this host.
+/// The machines of one installation on this host, and their memory images. Clones are the same.
+#[derive(Clone)]
 pub struct LocalProvider {
-    settings: HostSettings,
-    host: LocalHost,
+    settings: Arc<HostSettings>,
+    host: Arc<LocalHost>,
     images: Arc<dyn ImageSource>,
     door: Arc<dyn GuestDoor>,
-    seats: Seats,
+    seats: Arc<Seats>,
+    store: Arc<ImageStore>,
+    /// One image is made at a time.
+    baking: Arc<tokio::sync::Mutex<()>>,
+    starting: Arc<Semaphore>,
 }
 
 impl LocalProvider {
-    /// The machines below `settings.machines`.
-    #[must_use]
-    pub fn new(settings: HostSettings, images: Arc<dyn ImageSource>, door: Arc<dyn GuestDoor>) -> Self {
-        let host = LocalHost::new(settings.clone());
-        Self { settings, host, images, door, seats: Seats::default() }
+    /// The machines below `settings.machines`. Removes what an interrupted making of an image left.
+    ///
+    /// # Errors
+    /// If that cannot be removed.
+    pub fn open(settings: HostSettings, images: Arc<dyn ImageSource>, door: Arc<dyn GuestDoor>) -> io::Result<Self> {
+        let store = Arc::new(ImageStore::new(settings.images.clone()));
+        store.sweep()?;
+        let host = Arc::new(LocalHost::new(settings.clone()));
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        let starting = Arc::new(Semaphore::new(cpus * STARTS_A_CPU));
+        let (seats, baking, settings) = (Arc::default(), Arc::default(), Arc::new(settings));
+        Ok(Self { settings, host, images, door, seats, store, baking, starting })
     }
 
     /// The end of a machine's console, at most `most` bytes.
@@ -79,8 +108,9 @@ impl LocalProvider {
         if let Some(guest) = self.seats.guest(machine) {
             return Ok(guest);
         }
+        let Found::Alive(vmm) = self.find(machine).await? else { return Err(ProviderError::NotRunning) };
         let guest = self.door.reach(&self.run(machine).agent_socket(), within).await?;
-        self.seats.keep_guest(machine, guest.clone());
+        self.seats.keep_guest(machine, vmm.record().generation, guest.clone());
         Ok(guest)
     }
 
@@ -139,8 +169,9 @@ impl Provider for LocalProvider {
         let begun = Instant::now();
         progress.tell(Report::Begun(Stage::Disk));
         host::make_private_folder(&self.folder(&plan.id))?;
-        let disk = self.folder(&plan.id).join(boot::ROOT_DISK);
-        self.images.lay_over(&plan.spec.template_digest, &disk, plan.spec.disk).await?;
+        let disk = self.folder(&plan.id).join(ROOT_DISK);
+        let template = Ground::Template(&plan.spec.template_digest);
+        self.images.lay_over(template, &disk, Some(plan.spec.disk)).await?;
         progress.tell(Report::Ended(StageTime::new(Stage::Disk, begun.elapsed())));
         Ok(())
     }
@@ -156,10 +187,7 @@ impl Provider for LocalProvider {
         if let Some(guest) = self.seats.guest(machine) {
             return Ok(guest);
         }
-        match self.find(machine).await? {
-            Found::Alive(_) => self.guest(machine, KNOCK).await,
-            Found::Ended(_) | Found::Never => Err(ProviderError::NotRunning),
-        }
+        self.guest(machine, KNOCK).await
     }
 
     async fn observe(&self, machine: &MachineId, wait: Wait) -> Result<Observation, ProviderError> {
@@ -173,6 +201,24 @@ impl Provider for LocalProvider {
             (Found::Never, Wait::Now | Wait::UntilOff) if self.folder(machine).exists() => Ok(Observation::Off(None)),
             (Found::Never, Wait::Now | Wait::UntilOff) => Ok(Observation::Nothing),
         }
+    }
+
+    async fn usage(&self, machine: &MachineId, size: MiB) -> Result<Usage, ProviderError> {
+        let Found::Alive(vmm) = self.find(machine).await? else { return Err(ProviderError::NotRunning) };
+        let folder = self.folder(machine);
+        let disk = allocated(&folder.join(ROOT_DISK));
+        let ram = Lent::in_folder(&folder.join(restore::IMAGE)).ram;
+        let backing = if ram.exists() { Backing::Image(ram) } else { Backing::Anonymous };
+        let used = blocking(move || process::usage(&vmm, &Memory { size, backing })).await?;
+        let used = used.map_err(|error| of_io("look at the VMM's memory", &error))?;
+        Ok(Usage {
+            resident: used.resident,
+            private: used.private,
+            guest_private: used.guest_private,
+            guest_shared: used.guest_shared,
+            disk,
+            cpu_ms: used.cpu_ms,
+        })
     }
 
     async fn remove(&self, machine: &MachineId) -> Result<(), ProviderError> {
@@ -212,6 +258,32 @@ impl LocalProvider {
 
     fn strays(&self) -> Result<Vec<machine_hypervisor::process::Supervisor>, ProviderError> {
         supervisors(&self.settings.short).map_err(|error| host_refused("list processes", error))
+    }
+}
+
+/// Bytes of a file on the host's disk.
+fn allocated(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).map_or(0, |facts| facts.blocks() * 512)
+}
+
+/// Work that waits for a disk, on a thread that may.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ProviderError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| host_refused("work on a thread", error))
+}
+
+fn remove_if_there(path: &Path) -> Result<(), ProviderError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(of_io("remove a file", &error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// An error of the host's files; a full disk is said as such.
+fn of_io(tried: &str, error: &io::Error) -> ProviderError {
+    match error.kind() {
+        io::ErrorKind::StorageFull => ProviderError::DiskFull { tried: tried.to_owned() },
+        _ => ProviderError::Host { tried: tried.to_owned(), detail: error.to_string() },
     }
 }
 

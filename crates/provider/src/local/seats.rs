@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use machine_core::MachineId;
+use machine_core::machine::Generation;
 use machine_core::promise::guest::Guest;
 use tokio::sync::OwnedMutexGuard;
 
@@ -17,7 +18,7 @@ pub(super) struct Seats(Mutex<HashMap<MachineId, Seat>>);
 #[derive(Default)]
 struct Seat {
     taken: Arc<tokio::sync::Mutex<()>>,
-    guest: Option<Arc<dyn Guest>>,
+    guest: Option<(Generation, Arc<dyn Guest>)>,
 }
 
 impl Seats {
@@ -29,12 +30,17 @@ impl Seats {
 
     /// The guest of a machine, if its connection lives.
     pub(super) fn guest(&self, machine: &MachineId) -> Option<Arc<dyn Guest>> {
-        self.held().get(machine)?.guest.clone().filter(|guest| !guest.is_lost())
+        let (_, guest) = self.held().get(machine)?.guest.clone()?;
+        (!guest.is_lost()).then_some(guest)
     }
 
-    /// Keeps the connection to a guest.
-    pub(super) fn keep_guest(&self, machine: &MachineId, guest: Arc<dyn Guest>) {
-        self.held().entry(machine.clone()).or_default().guest = Some(guest);
+    /// Keeps the connection to a guest. One to an earlier launch, from somebody who is late, is not kept.
+    pub(super) fn keep_guest(&self, machine: &MachineId, generation: Generation, guest: Arc<dyn Guest>) {
+        let mut held = self.held();
+        let seat = held.entry(machine.clone()).or_default();
+        if seat.guest.as_ref().is_none_or(|(kept, _)| *kept <= generation) {
+            seat.guest = Some((generation, guest));
+        }
     }
 
     /// Drops the connection to a guest, and the seat if nobody holds or awaits it.

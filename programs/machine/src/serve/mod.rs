@@ -101,6 +101,7 @@ impl Parts {
             Arc::new(LocalImages::open(settings.home.join("images"), cache.clone(), AGENT)?);
         let host = HostSettings {
             machines: settings.home.join("machines"),
+            images: settings.home.join("images").join("memory"),
             short,
             cache,
             program: machine_hypervisor::process::this_program(),
@@ -108,11 +109,13 @@ impl Parts {
             boot_timeout: deadlines.boot_timeout,
             stop_grace: deadlines.stop_grace,
         };
-        let provider = Arc::new(LocalProvider::new(host, images.clone(), Arc::new(UnixDoor)));
+        let provider = LocalProvider::open(host, images.clone(), Arc::new(UnixDoor));
+        let provider = Arc::new(provider.context("cannot open the memory images")?);
         let promises = Promises {
             ledger: Arc::new(ledger),
             provider: provider.clone(),
             images,
+            memory_images: provider.clone(),
             surroundings: Arc::new(HostSurroundings),
         };
         let desk = Desk::open(promises).await.context("cannot take up the machines on record")?;

@@ -1,0 +1,93 @@
+//! What an image is made of: one line of JSON and, below it, that line's digest.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+use machine_core::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::digest;
+use super::key::Key;
+
+/// The format that this build writes; it reads no other.
+const FORMAT: u32 = 1;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    format: u32,
+    /// What it depends on.
+    pub(crate) key: Key,
+    /// When it was made.
+    pub(crate) made_at: Timestamp,
+    /// The guest's memory.
+    pub(crate) ram: Part,
+    /// The state of its devices.
+    pub(crate) state: Part,
+    /// Its root disk as it was when the guest stopped.
+    pub(crate) disk: Part,
+    /// The disk's size in bytes as the guest sees it.
+    pub(crate) disk_bytes: u64,
+    /// The kinds of SSH host keys that the guest holds.
+    pub(crate) ssh_host_keys: Vec<String>,
+    /// What was run in it before it was kept.
+    pub(crate) warm_up: Option<String>,
+}
+
+/// What is known of the guest when its image is sealed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Facts {
+    pub(crate) key: Key,
+    pub(crate) made_at: Timestamp,
+    pub(crate) disk_bytes: u64,
+    pub(crate) ssh_host_keys: Vec<String>,
+    pub(crate) warm_up: Option<String>,
+}
+
+/// One file of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// Its content's digest, see `digest.rs`.
+    pub(crate) digest: Digest,
+}
+
+impl Part {
+    /// What a file is now.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { bytes: fs::metadata(path)?.len(), digest: digest::of_file(path)? })
+    }
+}
+
+impl Manifest {
+    pub(crate) fn new(facts: Facts, ram: Part, state: Part, disk: Part) -> Self {
+        let Facts { key, made_at, disk_bytes, ssh_host_keys, warm_up } = facts;
+        Self { format: FORMAT, key, made_at, ram, state, disk, disk_bytes, ssh_host_keys, warm_up }
+    }
+
+    /// The bytes of its file.
+    pub(crate) fn sealed(&self) -> Vec<u8> {
+        let text = serde_json::to_string(self).expect("a manifest's maps have text keys");
+        format!("{text}\n{}\n", digest::of_bytes(text.as_bytes())).into_bytes()
+    }
+
+    /// Reads the bytes of its file back.
+    ///
+    /// # Errors
+    /// What is wrong with them, for people.
+    pub(crate) fn open(bytes: &[u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "it is not text".to_owned())?;
+        let (line, seal) = text.split_once('\n').ok_or("it has no seal")?;
+        if seal.trim_end() != digest::of_bytes(line.as_bytes()).as_str() {
+            return Err("its digest is not its content's".to_owned());
+        }
+        let manifest: Self = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        match manifest.format {
+            FORMAT => Ok(manifest),
+            other => Err(format!("its format is {other}; this version reads {FORMAT}")),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Powers a machine on: from its template's memory image, or by booting; then gives it its identity.
+//!
+//! ```text
+//! first start ──image found or made──▶ restored ──answers──▶ wake_as ──▶ running
+//!      │            └─ cannot be kept, or does not answer, twice ─┐
+//!      └─ asked to boot, or its disk was used before ─────────────┴─▶ booted ──answers──▶ wake_as ──▶ running
+//! ```
+//! A machine whose disk was ever attached boots: an image is restored onto a fresh overlay alone. Until the
+//! guest answered `wake_as` nobody has used the machine, so a restore that went wrong may throw its disk away.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use machine_core::promise::awakening::{Awakening, FRESH_ENTROPY, Origin, SshHostKey};
+use machine_core::promise::guest::Guest;
+use machine_core::promise::image_source::Ground;
+use machine_core::promise::memory_image::Shape;
+use machine_core::promise::provider::{MachinePlan, ProviderError};
+use machine_core::spec::FirstStart;
+use machine_core::stage::{Progress, Report, Stage, StageTime};
+use machine_hypervisor::driver::VmmStatus;
+use machine_hypervisor::process::{Found, Vmm};
+
+use super::boot::mac_of;
+use super::memory_image::{Kept, Lent};
+use super::{CONTROL, LocalProvider, ROOT_DISK, host_refused, of_io, ssh_keys};
+
+/// How often a restore is tried; before the second time the image is made anew.
+const RESTORES: usize = 2;
+
+/// A guest that answered and is nobody yet.
+pub(super) struct Started {
+    pub(super) guest: Arc<dyn Guest>,
+    pub(super) origin: Origin,
+    /// The kinds of SSH host keys that it shares with others.
+    pub(super) ssh_host_keys: Vec<String>,
+}
+
+/// Why a machine was not made from an image.
+enum NoImage {
+    /// A boot would meet the same.
+    Hopeless(ProviderError),
+    /// A boot may well do.
+    Boot(ProviderError),
+}
+
+impl LocalProvider {
+    pub(super) async fn power_on(&self, plan: &MachinePlan, progress: &Progress) -> Result<(), ProviderError> {
+        let started = match self.find(&plan.id).await? {
+            Found::Alive(vmm) if vmm.record().generation == plan.generation => self.take_up(plan, &vmm).await?,
+            Found::Alive(_) | Found::Ended(_) | Found::Never => self.start(plan, progress).await?,
+        };
+        let answered = Instant::now();
+        progress.tell(Report::Begun(Stage::Agent));
+        let woken = started.guest.wake_as(&awakening(plan, &started)?).await?;
+        for hook in &woken.failed_hooks {
+            tracing::warn!(machine = %plan.id, hook, "a resume hook failed");
+            progress.tell(Report::Told(Stage::Agent, format!("a resume hook failed: {hook}")));
+        }
+        self.seats.keep_guest(&plan.id, plan.generation, started.guest);
+        progress.tell(Report::Ended(StageTime::new(Stage::Agent, answered.elapsed())));
+        Ok(())
+    }
+
+    /// Goes on with a launch of this generation that an earlier server, or an earlier try, left halfway.
+    async fn take_up(&self, plan: &MachinePlan, vmm: &Vmm) -> Result<Started, ProviderError> {
+        let refused = |error| host_refused("go on with the VMM", error);
+        let ready = self.host.ready().await?;
+        let control =
+            vmm.control(ready.driver(), CONTROL).await.map_err(|error| host_refused("reach the VMM", error))?;
+        match control.status().await.map_err(refused)? {
+            VmmStatus::Starting | VmmStatus::Paused => self.let_go(control.as_ref(), plan).await?,
+            VmmStatus::Running | VmmStatus::Ended | VmmStatus::Broken => {}
+        }
+        let lent = self.lent(plan);
+        let origin = if lent.ram.exists() { Origin::Image } else { Origin::Boot };
+        let guest = self.first_answer(&plan.id, vmm).await?;
+        let ssh_host_keys =
+            if origin == Origin::Image { Lent::ssh_host_keys(&self.lent_folder(plan)) } else { Vec::new() };
+        Ok(Started { guest, origin, ssh_host_keys })
+    }
+
+    async fn start(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, ProviderError> {
+        if plan.spec.first_start == FirstStart::Image && !self.run(&plan.id).plan_file().exists() {
+            match self.from_image(plan, progress).await {
+                Ok(started) => return Ok(started),
+                Err(NoImage::Hopeless(error)) => return Err(error),
+                Err(NoImage::Boot(error)) => {
+                    tracing::warn!(machine = %plan.id, %error, "no memory image; booting");
+                    progress.tell(Report::Told(Stage::Boot, format!("no memory image: {error}; booting")));
+                    self.start_over(plan).await?;
+                }
+            }
+        }
+        self.boot(plan, progress).await
+    }
+
+    async fn from_image(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, NoImage> {
+        let mut last = None;
+        for _ in 0..RESTORES {
+            let recipe = self.recipe(&Shape::of(&plan.spec)).await.map_err(NoImage::Hopeless)?;
+            let kept = self.image_of(recipe, progress).await.map_err(hopeless_or_not)?;
+            match self.restore(plan, &kept, progress).await {
+                Ok(started) => return Ok(started),
+                Err(error) => {
+                    tracing::warn!(machine = %plan.id, image = %kept.id, %error, "a memory image does not run; it is removed");
+                    progress.tell(Report::Told(Stage::Restore, format!("the memory image does not run: {error}")));
+                    self.distrust(&kept);
+                    self.start_over(plan).await.map_err(NoImage::Hopeless)?;
+                    last = Some(error);
+                }
+            }
+        }
+        Err(NoImage::Boot(last.unwrap_or(ProviderError::NotRunning)))
+    }
+
+    /// The machine as it was before its first start.
+    async fn start_over(&self, plan: &MachinePlan) -> Result<(), ProviderError> {
+        let _seat = self.seats.take(&plan.id).await;
+        self.seats.forget_guest(&plan.id);
+        if let Found::Alive(vmm) = self.find(&plan.id).await? {
+            vmm.kill().await.map_err(|error| host_refused("end the VMM", error))?;
+        }
+        self.end_strays(&plan.id).await?;
+        let folder = self.folder(&plan.id);
+        super::remove_if_there(&folder.join(ROOT_DISK))?;
+        super::remove_if_there(&self.run(&plan.id).plan_file())?;
+        Lent::give_back(&self.lent_folder(plan)).map_err(|error| of_io("give the memory image back", &error))?;
+        let template = Ground::Template(&plan.spec.template_digest);
+        Ok(self.images.lay_over(template, &folder.join(ROOT_DISK), Some(plan.spec.disk)).await?)
+    }
+
+    /// An image that did not run serves nobody again.
+    fn distrust(&self, kept: &Kept) {
+        if let Err(error) = self.store.remove(&kept.id) {
+            tracing::warn!(image = %kept.id, %error, "cannot remove a memory image");
+        }
+    }
+}
+
+/// What a boot would not help against.
+fn hopeless_or_not(error: ProviderError) -> NoImage {
+    match error {
+        ProviderError::Image(_)
+        | ProviderError::Died { .. }
+        | ProviderError::Silent { .. }
+        | ProviderError::NotCapable { .. }
+        | ProviderError::NotRunning => NoImage::Hopeless(error),
+        ProviderError::Guest(_)
+        | ProviderError::WarmUp { .. }
+        | ProviderError::NoMemoryImage { .. }
+        | ProviderError::DiskFull { .. }
+        | ProviderError::Host { .. } => NoImage::Boot(error),
+    }
+}
+
+/// The one message that makes the guest this machine. Time and chance are taken last.
+fn awakening(plan: &MachinePlan, started: &Started) -> Result<Awakening, ProviderError> {
+    let ssh_host_keys: Vec<SshHostKey> = match started.ssh_host_keys.is_empty() {
+        true => Vec::new(),
+        false => vec![ssh_keys::fresh(&plan.identity.hostname)?],
+    };
+    let mut entropy = [0; FRESH_ENTROPY];
+    getrandom::fill(&mut entropy).map_err(|error| host_refused("get random numbers", error))?;
+    Ok(Awakening {
+        machine: plan.id.clone(),
+        generation: plan.generation,
+        origin: started.origin,
+        identity: plan.identity.clone(),
+        entropy,
+        mac: Some(mac_of(plan.id.as_str()).0),
+        address: None,
+        ssh_host_keys,
+        root_bytes: match started.origin {
+            Origin::Image => Some(plan.spec.disk.bytes()),
+            Origin::Boot => None,
+        },
+        now: Timestamp::now(),
+    })
+}

@@ -1,0 +1,78 @@
+//! Starts a machine on its template's memory image: lends it the parts, lays its disk over the image's, and
+//! lets the VMM load the state while the agent is already being called.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use machine_core::promise::awakening::Origin;
+use machine_core::promise::image_source::Ground;
+use machine_core::promise::provider::{MachinePlan, ProviderError};
+use machine_core::stage::{Progress, Report, Stage, StageTime};
+use machine_hypervisor::boot_plan::{Backing, Memory, Start};
+use machine_hypervisor::driver::Control;
+use machine_hypervisor::process::Vmm;
+
+use super::boot::Built;
+use super::memory_image::{Kept, Lent};
+use super::power_on::Started;
+use super::{CONTROL, LocalProvider, ROOT_DISK, host_refused, of_io, remove_if_there};
+
+/// The folder of a machine's own names of its image's parts.
+pub(super) const IMAGE: &str = "image";
+
+impl LocalProvider {
+    /// The machine, restored and answering, but nobody yet.
+    pub(super) async fn restore(
+        &self,
+        plan: &MachinePlan,
+        kept: &Kept,
+        progress: &Progress,
+    ) -> Result<Started, ProviderError> {
+        let _permit = self.permit().await?;
+        let begun = Instant::now();
+        progress.tell(Report::Begun(Stage::Restore));
+        let lent = kept.lend(&self.lent_folder(plan)).map_err(|error| of_io("borrow the memory image", &error))?;
+        let disk = self.folder(&plan.id).join(ROOT_DISK);
+        remove_if_there(&disk)?;
+        self.images.lay_over(Ground::Frozen(&lent.disk), &disk, None).await?;
+        let ready = self.host.ready().await?;
+        let boot = self.boot_plan(Built {
+            machine: &plan.id,
+            generation: plan.generation,
+            cpus: plan.spec.cpus,
+            memory: Memory { size: plan.spec.memory, backing: Backing::Image(lent.ram) },
+            start: Start::Saved { state: lent.state },
+            disk,
+        })?;
+        let vmm = self.launch(ready.plan(&boot)?).await?;
+        let running = self.loaded_and_running(plan, &vmm);
+        let (guest, ()) = tokio::try_join!(self.first_answer(&plan.id, &vmm), running)?;
+        progress.tell(Report::Ended(StageTime::new(Stage::Restore, begun.elapsed())));
+        Ok(Started { guest, origin: Origin::Image, ssh_host_keys: kept.manifest.ssh_host_keys.clone() })
+    }
+
+    async fn loaded_and_running(&self, plan: &MachinePlan, vmm: &Vmm) -> Result<(), ProviderError> {
+        let ready = self.host.ready().await?;
+        let control = vmm.control(ready.driver(), CONTROL).await;
+        let control = control.map_err(|error| host_refused("reach the VMM", error))?;
+        self.let_go(control.as_ref(), plan).await
+    }
+
+    /// The state is loaded, the disk has its size, the processors run. Twice is once.
+    pub(super) async fn let_go(&self, control: &dyn Control, plan: &MachinePlan) -> Result<(), ProviderError> {
+        let refused = |error| host_refused("load the guest's state", error);
+        control.loaded(CONTROL).await.map_err(refused)?;
+        control.resize_root(plan.spec.disk.bytes()).await.map_err(refused)?;
+        control.resume().await.map_err(refused)
+    }
+
+    /// Where the names of a machine's image are.
+    pub(super) fn lent_folder(&self, plan: &MachinePlan) -> PathBuf {
+        self.folder(&plan.id).join(IMAGE)
+    }
+
+    /// A machine's own names of its image's parts; whether there are any, the caller looks.
+    pub(super) fn lent(&self, plan: &MachinePlan) -> Lent {
+        Lent::in_folder(&self.lent_folder(plan))
+    }
+}
