@@ -83,7 +83,7 @@ impl LocalProvider {
 
     async fn start(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, ProviderError> {
         if plan.spec.first_start == FirstStart::Image && !self.run(&plan.id).plan_file().exists() {
-            match self.from_image(plan, progress).await {
+            match self.by_image(plan, progress).await {
                 Ok(started) => return Ok(started),
                 Err(NoImage::Hopeless(error)) => return Err(error),
                 Err(NoImage::Boot(error)) => {
@@ -96,7 +96,7 @@ impl LocalProvider {
         self.boot(plan, progress).await
     }
 
-    async fn from_image(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, NoImage> {
+    async fn by_image(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, NoImage> {
         let mut last = None;
         for _ in 0..RESTORES {
             let recipe = self.recipe(&Shape::of(&plan.spec)).await.map_err(NoImage::Hopeless)?;
