@@ -9,18 +9,22 @@ pub mod error;
 pub mod event;
 pub mod exec;
 pub mod file;
+pub mod image;
 pub mod machine;
 pub mod progress;
 pub mod server;
 pub mod template;
+pub mod usage;
 pub mod word;
 
 pub use error::{ErrorBody, ErrorDetail};
+pub use image::ImageInfo;
 pub use machine::{CreateMachine, MachineInfo, Page};
 pub use machine_core::{Code, MiB};
 pub use progress::{ProgressLine, ReportInfo};
 pub use template::TemplateInfo;
-pub use word::{CommandWord, MachinePhase, MachineState, StageWord, Status};
+pub use usage::{MachineMetrics, UsageInfo};
+pub use word::{CommandWord, MachinePhase, MachineState, ServiceWord, StageWord, Status};
 
 /// The media type of progress: one JSON document per line.
 pub const NDJSON: &str = "application/x-ndjson";

@@ -8,7 +8,7 @@ use machine_core::{Command, Machine};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::word::{CommandWord, MachinePhase, MachineState, StageWord, StartedBefore, Status};
+use crate::word::{CommandWord, MachinePhase, MachineState, ServiceWord, StageWord, StartedBefore, Status};
 
 /// A machine as it is asked for. What is left out is the server's default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct CreateMachine {
     /// Whether it is started, too; true if left out; ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<bool>,
+    /// Whether its first start boots, whatever memory images there are; ours.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cold: bool,
 }
 
 /// A machine's size.
@@ -108,6 +111,9 @@ pub struct MachineInfo {
     pub reason: Option<String>,
     /// How often it was launched.
     pub generation: u64,
+    /// What served its last start. Left out if it never ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served_by: Option<ServiceWord>,
     /// How long each stage of its last start took.
     pub stages: Vec<StageInfo>,
     /// What the template's name meant when it was made.
@@ -160,6 +166,7 @@ impl MachineInfo {
             allowed_commands: allowed_commands(standing, possible).into_iter().map(Into::into).collect(),
             reason: machine.reason.clone(),
             generation: machine.generation.0,
+            served_by: machine.served_by().map(Into::into),
             stages: stages.collect(),
             template_digest: spec.template_digest.to_string(),
         }

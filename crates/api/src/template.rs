@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::image::{BuildImage, ImageInfo};
+
 /// What is known of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateInfo {
@@ -20,15 +22,21 @@ pub struct TemplateInfo {
     pub packages: u64,
     /// Whether this call built it.
     pub built_now: bool,
+    /// The memory image that was asked for with its build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Box<ImageInfo>>,
 }
 
 /// How to build a template that this server knows how to build.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuildTemplate {
     /// Build it although it is here and unchanged.
     #[serde(default)]
     pub rebuild: bool,
+    /// Make the memory image of one shape of its machines, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<BuildImage>,
 }
 
 impl From<machine_core::promise::image_source::TemplateInfo> for TemplateInfo {
@@ -41,6 +49,7 @@ impl From<machine_core::promise::image_source::TemplateInfo> for TemplateInfo {
             kernel: template.kernel,
             packages: template.packages,
             built_now: template.built_now,
+            image: None,
         }
     }
 }

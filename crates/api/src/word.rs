@@ -113,9 +113,19 @@ words! {
         Disk = "disk",
         Seal = "seal",
         Boot = "boot",
+        Keep = "keep",
+        Restore = "restore",
         Agent = "agent",
         PowerOff = "power_off",
         Remove = "remove",
+    }
+}
+
+words! {
+    /// What a start was served by.
+    ServiceWord from machine_core::machine::Service {
+        Image = "image",
+        Boot = "boot",
     }
 }
 

@@ -12,11 +12,13 @@ mod attach;
 mod connection;
 mod error;
 mod file;
+mod image;
 mod machine;
 mod progress;
 mod server;
 mod stream;
 mod template;
+mod usage;
 
 pub use attach::{AttachEvent, AttachInput, AttachOutput, AttachStream, Ended};
 pub use connection::{Client, Endpoint};
@@ -25,6 +27,7 @@ pub use file::WriteFile;
 pub use machine::{Follow, MachineFilter};
 pub use machine_api as api;
 pub use stream::ByteStream;
+pub use usage::Guests;
 
 /// Who is told of the stages of long work. `&mut |_| ()` for nobody.
 pub type OnReport<'a> = &'a mut (dyn FnMut(api::ReportInfo) + Send);

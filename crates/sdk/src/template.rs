@@ -18,17 +18,18 @@ impl Client {
         self.ask(Call::new(Method::GET, "/v1/templates")).await
     }
 
-    /// Builds a template. One whose ingredients are unchanged is not built again unless asked.
+    /// Builds a template, and the memory image of one shape of its machines if asked. What is there and
+    /// unchanged is not built again unless asked.
     ///
     /// # Errors
     /// A refusal, or the server cannot be reached.
     pub async fn build_template(
         &self,
         name: &str,
-        how: BuildTemplate,
+        how: &BuildTemplate,
         on_report: OnReport<'_>,
     ) -> Result<TemplateInfo, SdkError> {
         let call = Call::new(Method::POST, &format!("/v1/templates/local/{}/build", escape(name)));
-        self.work_on_template(call, Asking::With(&how), on_report).await
+        self.work_on_template(call, Asking::With(how), on_report).await
     }
 }

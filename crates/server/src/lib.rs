@@ -10,6 +10,7 @@
 
 mod credit;
 mod door;
+mod load;
 mod log_news;
 mod page;
 mod read;
@@ -71,4 +72,6 @@ struct App {
     ending: CancellationToken,
     /// Work that outlives its request.
     tasks: TaskTracker,
+    /// The last look at each guest's processors.
+    looks: load::Looks,
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
-use crate::route::{attach, exec, files, logs, machines, raw_file, server, templates};
+use crate::route::{attach, exec, files, images, logs, machines, raw_file, server, templates, usage};
 use crate::{App, door};
 
 /// Every route, behind the door. `POST /v1/templates/build` is the contract's (a stream of another
@@ -20,6 +20,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/server/shutdown", post(server::shutdown))
         .route("/v1/templates", get(templates::list))
         .route("/v1/templates/local/{name}/build", post(templates::build))
+        .route("/v1/images", get(images::list))
+        .route("/v1/images/prune", post(images::prune))
+        .route("/v1/images/{id}", delete(images::remove))
+        .route("/v1/usage", get(usage::list))
         .route("/v1/machines", get(machines::list).post(machines::create))
         .route("/v1/machines/{id}", get(machines::get).delete(machines::destroy))
         .route("/v1/machines/{id}/start", post(machines::start))
@@ -27,6 +31,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/machines/{id}/exec", post(exec::run))
         .route("/v1/machines/{id}/attach", get(attach::attach))
         .route("/v1/machines/{id}/logs", get(logs::read))
+        .route("/v1/machines/{id}/usage", get(usage::get))
+        .route("/v1/machines/{id}/metrics", get(usage::metrics))
         .route("/v1/machines/{id}/files", get(files::list))
         .route("/v1/machines/{id}/files/read", post(files::read))
         .route("/v1/machines/{id}/files/write", post(files::write))

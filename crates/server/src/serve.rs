@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use crate::door::Peer;
+use crate::load::Looks;
 use crate::{App, Server, routes};
 
 /// How long requests under way may take to end. What is cut off goes on at the next start.
@@ -31,7 +32,8 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// Serves until `shutdown` completes, then lets what is under way end. The socket's file is left to
 /// the wiring, which made it.
 pub async fn serve(listener: UnixListener, server: Server, shutdown: impl Future<Output = ()>) {
-    let app = Arc::new(App { server, ending: CancellationToken::new(), tasks: TaskTracker::new() });
+    let app =
+        Arc::new(App { server, ending: CancellationToken::new(), tasks: TaskTracker::new(), looks: Looks::default() });
     let router = routes::router(app.clone());
     let connections = TaskTracker::new();
     tokio::pin!(shutdown);

@@ -2,6 +2,7 @@
 //! What the contract knows and we do not do yet is refused by name, never passed over.
 
 use machine_api::CreateMachine;
+use machine_core::spec::FirstStart;
 use machine_core::{MiB, Refusal};
 use machine_engine::NewMachine;
 use machine_engine::desk::AfterCreate;
@@ -57,6 +58,7 @@ pub(crate) fn read(mut object: Map<String, Value>) -> Result<NewMachine, Refusal
         labels: wish.labels,
         metadata: Value::Object(wish.metadata.unwrap_or_default()).to_string(),
         cwd: wish.cwd,
+        first_start: if wish.cold { FirstStart::Boot } else { FirstStart::Image },
         then: if wish.start.unwrap_or(true) { AfterCreate::Start } else { AfterCreate::Rest },
     })
 }
@@ -114,6 +116,12 @@ mod tests {
         let wish = parse(&json!({})).unwrap();
         assert_eq!((wish.template.as_str(), wish.cpus, wish.memory), ("base", 1, MiB(256)));
         assert_eq!((wish.metadata.as_str(), wish.then), ("{}", AfterCreate::Start));
+        assert_eq!(wish.first_start, FirstStart::Image);
+    }
+
+    #[test]
+    fn a_cold_machine_boots() {
+        assert_eq!(parse(&json!({"cold": true})).unwrap().first_start, FirstStart::Boot);
     }
 
     #[test]
@@ -148,6 +156,7 @@ mod tests {
             ("envs", json!({"A": 1})),
             ("metadata", json!([])),
             ("start", json!("yes")),
+            ("cold", json!("very")),
             ("colour", json!("red")),
         ] {
             refused(&json!({field: value}), Code::InvalidRequest, field);

@@ -41,7 +41,7 @@ async fn a_created_machine_has_the_contracts_shape_and_no_nulls() {
     let machine = raw.json();
     assert_eq!(raw.status, 201);
     assert_eq!(machine["status"], "running");
-    assert_eq!(machine["template"], "base");
+    assert_eq!((&machine["template"], &machine["served_by"]), (&json!("base"), &json!("boot")));
     assert_eq!(machine["config"], json!({"vcpus": 2, "memory_mb": 512, "disk_mb": 10240}));
     assert_eq!(machine["metadata"], body["metadata"]);
     assert!(machine["created_at"].as_str().unwrap().ends_with('Z'));
@@ -110,6 +110,7 @@ async fn every_refusal_has_its_status_its_code_and_the_requests_id() {
         (&Method::PATCH, "/v1/machines/web", "", 501, "not_implemented", "PATCH"),
         (&get, "/nothing", "", 501, "not_implemented", "/nothing"),
         (&post, "/v1/templates/local/none/build", "", 404, "template_not_found", "none"),
+        (&post, "/v1/machines", r#"{"cold": 1}"#, 400, "invalid_request", "cold"),
         (&post, "/v1/server/shutdown", r#"{"machines": "explode"}"#, 400, "invalid_request", "machines"),
     ] {
         check_refused(&stage, method.clone(), path, body, status, code, says).await;
@@ -137,8 +138,10 @@ async fn the_same_key_is_the_same_machine_and_another_wish_is_refused() {
     let first = stage.call(Method::POST, "/v1/machines", &key, r#"{"name": "web"}"#).await;
     let again = stage.call(Method::POST, "/v1/machines", &key, r#"{"name": "web"}"#).await;
     assert_eq!((again.status, &again.json()["id"]), (201, &first.json()["id"]));
-    let other = stage.call(Method::POST, "/v1/machines", &key, r#"{"name": "web", "vcpus": 2}"#).await;
-    assert_eq!((other.status, other.code()), (400, "invalid_request".to_owned()));
+    for other in [r#""vcpus": 2"#, r#""cold": true"#, r#""start": false"#] {
+        let other = stage.call(Method::POST, "/v1/machines", &key, &format!(r#"{{"name": "web", {other}}}"#)).await;
+        assert_eq!((other.status, other.code()), (400, "invalid_request".to_owned()));
+    }
 }
 
 #[tokio::test]
@@ -206,8 +209,8 @@ async fn the_server_says_what_it_is_what_happened_and_ends_when_asked() {
 async fn a_template_is_built_with_its_stages_told() {
     let stage = Stage::open().await;
     let mut reports = Vec::new();
-    let how = machine_api::template::BuildTemplate { rebuild: true };
-    let built = stage.client.build_template("small", how, &mut |report| reports.push(report)).await.unwrap();
+    let how = machine_api::template::BuildTemplate { rebuild: true, image: None };
+    let built = stage.client.build_template("small", &how, &mut |report| reports.push(report)).await.unwrap();
     assert!(built.built_now && built.packages == 7);
     assert_eq!(reports, [ReportInfo::Told { stage: StageWord::Fetch, text: "7 packages".to_owned() }]);
     let plain = stage.post("/v1/templates/local/small/build", "").await;

@@ -16,7 +16,7 @@ impl Desk {
         if !machine.state.holds_memory() {
             return Err(not_running(&machine));
         }
-        let usage = self.promises.provider.usage(&machine.id).await;
+        let usage = self.promises.provider.usage(&machine.id, machine.spec.memory).await;
         let usage = usage.map_err(|error| Refusal::from(error).about(machine.called()))?;
         Ok((machine, usage))
     }
@@ -29,7 +29,7 @@ impl Desk {
     pub async fn usages(&self, owner: &Owner) -> Result<Vec<(Machine, Usage)>, Refusal> {
         let mut usages = Vec::new();
         for machine in self.list(owner).await?.into_iter().filter(|machine| machine.state.holds_memory()) {
-            match self.promises.provider.usage(&machine.id).await {
+            match self.promises.provider.usage(&machine.id, machine.spec.memory).await {
                 Ok(usage) => usages.push((machine, usage)),
                 Err(ProviderError::NotRunning) => {}
                 Err(error) => {

@@ -1,15 +1,18 @@
-//! Templates: what is here, and building those that this server knows how to build.
+//! Templates: what is here, and building those that this server knows how to build; with memory images of
+//! them, if asked.
 
 use std::sync::Arc;
 
 use axum::extract::{Extension, Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use machine_api::ProgressLine;
 use machine_api::template::{BuildTemplate, TemplateInfo};
+use machine_api::{ImageInfo, ProgressLine};
 use machine_core::promise::image_source::Freshness;
-use machine_core::{Progress, TemplateName};
+use machine_core::{Progress, Refusal, TemplateName};
+use machine_engine::{Desk, NewImage};
 
+use super::images;
 use crate::App;
 use crate::door::Asker;
 use crate::read::Json;
@@ -32,10 +35,24 @@ pub(crate) async fn build(
 ) -> Result<Response, Refused> {
     let name: TemplateName = name.parse().map_err(|error| invalid(format!("name: {error}")))?;
     let fresh = if how.rebuild { Freshness::Rebuild } else { Freshness::Reuse };
+    let image = how.image.map(|image| images::read(&name, image)).transpose()?;
     let desk_app = app.clone();
     let work = move |progress: Progress| async move {
-        let template = TemplateInfo::from(desk_app.server.desk.build(&name, fresh, &progress).await?);
+        let template = make(&desk_app.server.desk, &name, fresh, image, &progress).await?;
         Ok(Done::new(StatusCode::OK, &template, ProgressLine::Template(template.clone())))
     };
     answer(&app, &asker, Hearing::of(&headers), work).await
+}
+
+async fn make(
+    desk: &Desk,
+    name: &TemplateName,
+    fresh: Freshness,
+    image: Option<NewImage>,
+    progress: &Progress,
+) -> Result<TemplateInfo, Refusal> {
+    let Some(wish) = image else { return Ok(desk.build(name, fresh, progress).await?.into()) };
+    let (template, image) = desk.build_image(wish, fresh, progress).await?;
+    let image = Box::new(ImageInfo::of(image, Some(&template.name)));
+    Ok(TemplateInfo { image: Some(image), ..template.into() })
 }

@@ -3,17 +3,18 @@
 //! `echo ARGS` · `cat` · `both` · `exit N` · `sleep` (until a signal) · `deaf` (never reads its stdin)
 //! · `flood BYTES` · `size` (tells resizes) · `missing`, `folder` (cannot be started) · `late` (times out)
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
+use machine_core::promise::awakening::{Awakening, Settled, Vitals, Woken};
 use machine_core::promise::guest::{
-    ExecRequest, Exit, FileInfo, FileKind, FileSink, FileSource, Guest, GuestError, GuestFiles, GuestProcess, Identity,
-    Life, ProcessEvent, ProcessInput, Program, Stdin, TerminalSize, WriteOptions,
+    ExecRequest, Exit, FileInfo, FileKind, FileSink, FileSource, Guest, GuestError, GuestFiles, GuestProcess, Life,
+    ProcessEvent, ProcessInput, Program, Stdin, TerminalSize, WriteOptions,
 };
 use tokio::sync::mpsc;
 
@@ -22,6 +23,10 @@ pub(crate) struct TestGuest {
     pub(crate) seen: Mutex<Vec<ExecRequest>>,
     pub(crate) hung_up: Arc<AtomicUsize>,
     pub(crate) files: Disk,
+    /// What it says of itself, one after the other.
+    pub(crate) vitals: Mutex<VecDeque<Vitals>>,
+    /// Whether it does not answer.
+    pub(crate) mute: AtomicBool,
 }
 
 #[derive(Clone, Default)]
@@ -44,8 +49,19 @@ struct Input {
 
 #[async_trait]
 impl Guest for TestGuest {
-    async fn wake_as(&self, _identity: &Identity) -> Result<(), GuestError> {
-        Ok(())
+    async fn wake_as(&self, _awakening: &Awakening) -> Result<Woken, GuestError> {
+        Ok(Woken::default())
+    }
+
+    async fn settle(&self) -> Result<Settled, GuestError> {
+        Ok(Settled::default())
+    }
+
+    async fn measure(&self) -> Result<Vitals, GuestError> {
+        if self.mute.load(Ordering::SeqCst) {
+            return std::future::pending().await;
+        }
+        Ok(self.vitals.lock().unwrap().pop_front().unwrap_or_default())
     }
 
     async fn exec(&self, request: ExecRequest) -> Result<Box<dyn GuestProcess>, GuestError> {

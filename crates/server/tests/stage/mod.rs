@@ -20,6 +20,7 @@ use machine_core::{MachineId, Refusal};
 use machine_engine::Desk;
 use machine_sdk::Client;
 use machine_server::{About, Logs, Server, serve};
+use machine_testkit::memory_images::FakeMemoryImages;
 use machine_testkit::{Tripwire, World};
 use serde_json::Value;
 use tokio::net::{UnixListener, UnixStream};
@@ -31,6 +32,7 @@ pub(crate) struct Stage {
     pub(crate) world: World,
     pub(crate) guest: Arc<guest::TestGuest>,
     pub(crate) place: Arc<place::Gate>,
+    pub(crate) images: Arc<FakeMemoryImages>,
     pub(crate) log: Arc<Mutex<Vec<u8>>>,
     pub(crate) farewell: mpsc::Receiver<MachinesThen>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
@@ -81,9 +83,11 @@ impl Stage {
     /// A stage whose server belongs to this user; else to whoever runs the tests.
     pub(crate) async fn open_for(uid: Option<u32>) -> Self {
         let (world, guest, place) = (World::new(), Arc::new(guest::TestGuest::default()), Arc::default());
+        let images = Arc::new(FakeMemoryImages::default());
         let mut promises = world.promises(&Tripwire::never());
         promises.provider = Arc::new(place::Place::new(promises.provider, guest.clone(), Arc::clone(&place)));
         promises.images = Arc::new(place::Images(promises.images));
+        promises.memory_images = images.clone();
         let desk = Desk::open(promises).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("s");
@@ -103,7 +107,7 @@ impl Stage {
         }));
         let client = Client::unix(&socket);
         let stop = Some(stop);
-        Self { client, world, guest, place, log, farewell, stop, served, socket, _folder: folder }
+        Self { client, world, guest, place, images, log, farewell, stop, served, socket, _folder: folder }
     }
 
     /// A stage with one running machine, `web`.

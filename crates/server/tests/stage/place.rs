@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use machine_core::promise::guest::Guest;
-use machine_core::promise::image_source::{BootParts, Freshness, ImageError, ImageSource, TemplateInfo};
-use machine_core::promise::provider::{MachinePlan, Observation, Offer, Power, Provider, ProviderError, Wait};
+use machine_core::promise::image_source::{BootParts, Freshness, Ground, ImageError, ImageSource, TemplateInfo};
+use machine_core::promise::provider::{MachinePlan, Observation, Offer, Power, Provider, ProviderError, Usage, Wait};
 use machine_core::stage::{Report, Stage, StageTime};
 use machine_core::{Digest, MachineId, MiB, Progress, TemplateName};
 use tokio::sync::Notify;
@@ -97,6 +97,12 @@ impl Provider for Place {
         self.kept.observe(machine, wait).await
     }
 
+    async fn usage(&self, machine: &MachineId, memory: MiB) -> Result<Usage, ProviderError> {
+        self.kept.usage(machine, memory).await?;
+        let (resident, private) = (90 << 20, 40 << 20);
+        Ok(Usage { resident, private, guest_private: 8 << 20, guest_shared: 50 << 20, disk: 1 << 20, cpu_ms: 77 })
+    }
+
     async fn remove(&self, machine: &MachineId) -> Result<(), ProviderError> {
         self.kept.remove(machine).await
     }
@@ -143,7 +149,7 @@ impl ImageSource for Images {
         self.0.parts(template).await
     }
 
-    async fn lay_over(&self, template: &Digest, path: &Path, size: MiB) -> Result<(), ImageError> {
-        self.0.lay_over(template, path, size).await
+    async fn lay_over(&self, ground: Ground<'_>, path: &Path, size: Option<MiB>) -> Result<(), ImageError> {
+        self.0.lay_over(ground, path, size).await
     }
 }
