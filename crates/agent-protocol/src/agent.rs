@@ -150,6 +150,11 @@ impl AgentConnection {
         self.facts.state = state;
     }
 
+    /// Later welcomes say this.
+    pub fn set_boot_id(&mut self, boot_id: String) {
+        self.facts.boot_id = boot_id;
+    }
+
     /// Says something in a stream.
     ///
     /// # Errors

@@ -11,7 +11,8 @@ use crate::line::{Inbound, Line, Outbound, Teller, What};
 use machine_agent_protocol::{AgentConnection, AgentEvent, AgentFacts, Channel, ProtocolError, StreamId};
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use tokio::sync::{mpsc, oneshot};
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Words of tasks that wait for the desk.
 const WORDS: usize = 32;
@@ -25,6 +26,7 @@ struct Waiting {
 pub(crate) struct Desk {
     connection: AgentConnection,
     house: House,
+    boot_id: watch::Receiver<String>,
     session: u64,
     inboxes: HashMap<StreamId, mpsc::UnboundedSender<Inbound>>,
     /// Bytes that wait for credit.
@@ -37,8 +39,8 @@ impl Desk {
     pub(crate) fn new(facts: AgentFacts, house: House) -> Self {
         let (door_for_words, words) = mpsc::channel(WORDS);
         let (inboxes, waiting) = (HashMap::new(), HashMap::new());
-        let connection = AgentConnection::new(facts);
-        Self { connection, house, session: 0, inboxes, waiting, words, door_for_words }
+        let (connection, boot_id) = (AgentConnection::new(facts), house.life.boot_id());
+        Self { connection, house, boot_id, session: 0, inboxes, waiting, words, door_for_words }
     }
 
     /// Serves one host after the other.
@@ -73,8 +75,10 @@ impl Desk {
             moved = transport.exchange(chunk, self.connection.output()) => match moved {
                 Ok(Moved::Read(0)) | Err(_) => return false,
                 Ok(Moved::Read(count)) => {
+                    let arrived = Instant::now();
+                    self.follow_boot_id();
                     self.connection.receive(&chunk[..count]);
-                    self.take_events();
+                    self.take_events(arrived);
                 }
                 Ok(Moved::Wrote(count)) => self.connection.wrote(count),
             },
@@ -87,7 +91,15 @@ impl Desk {
         true
     }
 
-    fn take_events(&mut self) {
+    /// Welcomes tell the boot id that waking gave.
+    fn follow_boot_id(&mut self) {
+        if self.boot_id.has_changed().unwrap_or(false) {
+            let fresh = self.boot_id.borrow_and_update().clone();
+            self.connection.set_boot_id(fresh);
+        }
+    }
+
+    fn take_events(&mut self, arrived: Instant) {
         while let Some(event) = self.connection.next_event() {
             match event {
                 AgentEvent::SessionStarted(_) => self.lose_streams(),
@@ -104,7 +116,7 @@ impl Desk {
                     self.inboxes.insert(stream, sender);
                     let (session, desk) = (self.session, self.door_for_words.clone());
                     let line = Line { teller: Teller { session, stream, desk }, inbox };
-                    self.house.take(request, line);
+                    self.house.take(request, line, arrived);
                 }
                 AgentEvent::Control { stream, control } => self.tell(stream, Inbound::Control(control)),
                 AgentEvent::Data { stream, channel: Channel::Content, bytes } => {

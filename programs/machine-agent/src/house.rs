@@ -2,14 +2,17 @@
 
 use crate::desk::Desk;
 use crate::door::Door;
+use crate::life::Life;
 use crate::line::Line;
 use crate::power::{Init, Power};
 use crate::reaper::Reaper;
+use crate::wake::{World, boot_id};
 use crate::{exec, files, identity, measure};
-use machine_agent_protocol::{AgentFacts, AgentState, Answer, Failed, FailureCode, Request};
+use machine_agent_protocol::{AgentFacts, AgentState, Answer, Request};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -21,6 +24,7 @@ pub(crate) type DefaultEnv = BTreeMap<String, String>;
 pub(crate) struct House {
     pub(crate) reaper: Reaper,
     pub(crate) power: Power,
+    pub(crate) life: Life,
     pub(crate) env: Arc<watch::Sender<DefaultEnv>>,
 }
 
@@ -33,8 +37,12 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 pub(crate) async fn live(door: Door, init: Init) -> io::Result<()> {
     let reaper = Reaper::start()?;
     let power = Power::start(init)?;
-    let house = House { reaper, power, env: Arc::new(watch::Sender::new(DefaultEnv::new())) };
-    let serving = Desk::new(facts(), house.clone()).serve(door);
+    let env = Arc::new(watch::Sender::new(DefaultEnv::new()));
+    let facts = facts();
+    let boot_id = watch::Sender::new(facts.boot_id.clone());
+    let life = Life::start(init, World { reaper: reaper.clone(), env: env.clone(), boot_id });
+    let house = House { reaper, power, life, env };
+    let serving = Desk::new(facts, house.clone()).serve(door);
     match init {
         Init::Us => {
             tokio::spawn(crate::boot::afterwards(house));
@@ -48,20 +56,20 @@ fn facts() -> AgentFacts {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     AgentFacts {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        boot_id: read("/proc/sys/kernel/random/boot_id"),
+        boot_id: read(boot_id::TOLD),
         kernel: read("/proc/sys/kernel/osrelease"),
         state: AgentState::Ready,
     }
 }
 
 impl House {
-    /// Starts the task that does a request.
-    pub(crate) fn take(&self, request: Request, line: Line) {
-        tokio::spawn(work(self.clone(), request, line));
+    /// Starts the task that does a request, whose bytes came at `arrived`.
+    pub(crate) fn take(&self, request: Request, line: Line, arrived: Instant) {
+        tokio::spawn(work(self.clone(), request, line, arrived));
     }
 }
 
-async fn work(house: House, request: Request, line: Line) {
+async fn work(house: House, request: Request, line: Line, arrived: Instant) {
     let teller = line.teller.clone();
     let answer = match request {
         Request::Exec(exec) => return exec::serve(house, exec, line).await,
@@ -77,10 +85,8 @@ async fn work(house: House, request: Request, line: Line) {
         Request::Identify(identify) => identity::identify(&house, identify),
         Request::Measure(_) => Ok(Answer::Measured(measure::measure())),
         Request::PowerOff(off) => house.power.off(off.grace_ms).await,
-        Request::WakeAs(_) | Request::Settle(_) => Err(Failed {
-            code: FailureCode::Unsupported,
-            message: "this agent does not wake or settle yet".to_owned(),
-        }),
+        Request::WakeAs(wake) => house.life.wake(wake, arrived).await,
+        Request::Settle(_) => house.life.settle().await,
     };
     match answer {
         Ok(answer) => teller.finish(answer).await,

@@ -1,5 +1,6 @@
-//! Who the guest is and what time it is. Every step can be repeated.
+//! Who the guest is, what time it is, and what chance it has. Every step can be repeated.
 
+use crate::content;
 use crate::failure::{failed, invalid};
 use crate::house::House;
 use crate::sys;
@@ -8,30 +9,32 @@ use rustix::time::{ClockId, Timespec, clock_settime};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::Duration;
 
 const LONGEST_NAME: usize = 64;
+const MACHINE_ID: &str = "/etc/machine-id";
+/// Most often a link to the other.
+const DBUS_ID: &str = "/var/lib/dbus/machine-id";
 
+/// The host's old words for a part of waking.
 pub(crate) fn set_clock(clock: &SetClock) -> Result<Answer, Failed> {
-    let seconds = i64::try_from(clock.unix_nanos / 1_000_000_000).map_err(|_| invalid("no such time"))?;
-    let nanos = i64::try_from(clock.unix_nanos % 1_000_000_000).map_err(|_| invalid("no such time"))?;
-    clock_settime(ClockId::Realtime, Timespec { tv_sec: seconds, tv_nsec: nanos })
-        .map_err(|error| failed("cannot set the clock", &error.into()))?;
+    set_time(Duration::from_nanos(clock.unix_nanos))?;
     Ok(Answer::DONE)
 }
 
+/// The host's old words for another part.
 pub(crate) fn identify(house: &House, identify: Identify) -> Result<Answer, Failed> {
     if let Some(entropy) = &identify.entropy {
-        stir(entropy).map_err(|error| failed("cannot stir in entropy", &error))?;
+        stir(entropy)?;
     }
     if let Some(hostname) = &identify.hostname {
+        check_hostname(hostname)?;
         become_host(hostname)?;
     }
     if let Some(id) = &identify.machine_id {
-        if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(invalid("a machine id has 32 hexadecimal digits"));
-        }
-        fs::write("/etc/machine-id", format!("{id}\n"))
-            .map_err(|error| failed("cannot write /etc/machine-id", &error))?;
+        check_machine_id(id)?;
+        become_machine(id)?;
     }
     if let Some(env) = identify.env {
         house.env.send_replace(env);
@@ -39,24 +42,66 @@ pub(crate) fn identify(house: &House, identify: Identify) -> Result<Answer, Fail
     Ok(Answer::DONE)
 }
 
-fn stir(entropy: &[u8]) -> io::Result<()> {
-    let mut urandom = File::options().write(true).open("/dev/urandom")?;
-    urandom.write_all(entropy)?;
-    sys::reseed(urandom.as_fd())
+/// It is so long after 1970.
+pub(crate) fn set_time(since: Duration) -> Result<(), Failed> {
+    let seconds = i64::try_from(since.as_secs()).map_err(|_| invalid("no such time"))?;
+    clock_settime(ClockId::Realtime, Timespec { tv_sec: seconds, tv_nsec: i64::from(since.subsec_nanos()) })
+        .map_err(|error| failed("cannot set the clock", &error.into()))
 }
 
-fn become_host(hostname: &str) -> Result<(), Failed> {
+/// Stirs into the kernel's random numbers; what it gives afterwards depends on it.
+pub(crate) fn stir(entropy: &[u8]) -> Result<(), Failed> {
+    let stirred: io::Result<()> = (|| {
+        let mut urandom = File::options().write(true).open("/dev/urandom")?;
+        urandom.write_all(entropy)?;
+        sys::reseed(urandom.as_fd())
+    })();
+    stirred.map_err(|error| failed("cannot stir in entropy", &error))
+}
+
+pub(crate) fn check_hostname(hostname: &str) -> Result<(), Failed> {
     let plain = hostname.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
-    if hostname.is_empty() || hostname.len() > LONGEST_NAME || !plain {
-        return Err(invalid(format!("not a host name: {hostname}")));
+    if hostname.is_empty() || hostname.len() > LONGEST_NAME || !plain || hostname.starts_with(['-', '.']) {
+        return Err(invalid(format!("not a host name: {hostname:.64?}")));
     }
+    Ok(())
+}
+
+pub(crate) fn check_machine_id(id: &str) -> Result<(), Failed> {
+    if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(invalid("a machine id has 32 hexadecimal digits"));
+    }
+    Ok(())
+}
+
+pub(crate) fn become_host(hostname: &str) -> Result<(), Failed> {
     rustix::system::sethostname(hostname.as_bytes())
         .map_err(|error| failed(format_args!("cannot become {hostname}"), &error.into()))?;
-    fs::write("/etc/hostname", format!("{hostname}\n"))
-        .map_err(|error| failed("cannot write /etc/hostname", &error))?;
+    write("/etc/hostname", &format!("{hostname}\n"))?;
     // Without an address for its own name, sudo and others wait or complain.
     let hosts = fs::read_to_string("/etc/hosts").unwrap_or_else(|_| "127.0.0.1\tlocalhost\n".to_owned());
-    fs::write("/etc/hosts", hosts_with(&hosts, hostname)).map_err(|error| failed("cannot write /etc/hosts", &error))
+    write("/etc/hosts", &hosts_with(&hosts, hostname))
+}
+
+pub(crate) fn become_machine(id: &str) -> Result<(), Failed> {
+    write_machine_id(&format!("{id}\n"))
+}
+
+/// As before the first boot: whoever wakes next gets an id of its own.
+pub(crate) fn become_no_machine() -> Result<(), Failed> {
+    write_machine_id("")
+}
+
+fn write_machine_id(text: &str) -> Result<(), Failed> {
+    write(MACHINE_ID, text)?;
+    match fs::symlink_metadata(DBUS_ID) {
+        Ok(found) if found.is_file() => write(DBUS_ID, text),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn write(path: &str, text: &str) -> Result<(), Failed> {
+    content::ensure(Path::new(path), text).map_err(|error| failed(format_args!("cannot write {path}"), &error))
 }
 
 fn hosts_with(hosts: &str, hostname: &str) -> String {
@@ -72,5 +117,14 @@ mod tests {
     fn the_guest_knows_its_own_name_once() {
         let once = hosts_with("127.0.0.1\tlocalhost\n", "a");
         assert_eq!(hosts_with(&once, "b"), "127.0.0.1\tlocalhost\n127.0.1.1\tb\n");
+        assert_eq!(hosts_with(&once, "a"), once);
+    }
+
+    #[test]
+    fn strange_names_are_refused() {
+        for name in ["", "-a", ".a", "a b", "a/b", "a\n", &"a".repeat(65)] {
+            assert!(check_hostname(name).is_err(), "{name}");
+        }
+        assert!(check_hostname("web-1.example").is_ok());
     }
 }

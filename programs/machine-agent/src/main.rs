@@ -9,22 +9,30 @@
 
 mod boot;
 mod console;
+mod content;
 mod desk;
 mod door;
 mod exec;
 mod failure;
 mod files;
+mod grow;
 mod house;
 mod identity;
+mod life;
 mod line;
 mod measure;
+mod netlink;
+mod network;
 mod power;
 mod processes;
 mod reaper;
 mod rights;
+mod script;
 mod services;
+mod settle;
 mod sys;
 mod users;
+mod wake;
 
 use door::Door;
 use std::path::PathBuf;

@@ -1,16 +1,7 @@
 //! The words of the kernel's command line that are for us.
 
-use std::net::Ipv4Addr;
+use crate::network::Address;
 use std::path::PathBuf;
-
-/// The guest's address on eth0.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Address {
-    pub(crate) ip: Ipv4Addr,
-    pub(crate) prefix: u8,
-    pub(crate) gateway: Option<Ipv4Addr>,
-    pub(crate) dns: Option<Ipv4Addr>,
-}
 
 /// What the host wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +44,7 @@ fn address(text: &str) -> Option<Address> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     #[test]
     fn our_words_are_found_among_the_others() {

@@ -8,17 +8,15 @@
 //! that the host sees it.
 
 mod cmdline;
-mod grow;
 mod modules;
 mod mounts;
-mod netlink;
-mod network;
 mod root;
 
 use crate::console::say;
 use crate::door::Door;
 use crate::house::{self, House};
 use crate::power::{self, Init};
+use crate::{grow, network};
 use cmdline::CommandLine;
 use machine_agent_protocol::PORT_NAME;
 use std::io;
@@ -64,7 +62,7 @@ fn boot_and_serve() -> Result<(), BootError> {
         root::switch()?;
     }
     mounts::late();
-    if let Err(error) = network::up(&line) {
+    if let Err(error) = network::up(line.address.as_ref()) {
         say(format_args!("{error}"));
     }
     restore_hostname();
@@ -79,7 +77,7 @@ fn boot_and_serve() -> Result<(), BootError> {
 /// What need not be done before the first answer.
 pub(crate) async fn afterwards(house: House) {
     // Growing may read much of a large disk; it has its own thread.
-    std::thread::spawn(grow::root);
+    std::thread::spawn(grow::at_boot);
     crate::services::run(house).await;
 }
 

@@ -1,7 +1,7 @@
 //! From the initramfs to the real root file system, in the same process.
 
 use super::{BootError, LOOK_AGAIN, pause};
-use rustix::fs::{StatVfsMountFlags, statfs};
+use rustix::fs::statfs;
 use rustix::mount::{MountFlags, mount as attach, mount_move};
 use std::fs;
 use std::io;
@@ -71,9 +71,4 @@ fn free_initramfs() {
         let removed = if metadata.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.unwrap_or_default();
     }
-}
-
-/// Whether the root may be written to.
-pub(super) fn is_writable() -> bool {
-    rustix::fs::statvfs("/").is_ok_and(|root| !root.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

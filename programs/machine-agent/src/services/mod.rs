@@ -11,14 +11,12 @@
 mod log;
 
 use crate::console::say;
-use crate::exec::stdio::{self, End};
-use crate::exec::sys::{Launch, Terminal};
+use crate::exec::stdio;
 use crate::house::House;
+use crate::script;
 use machine_agent_protocol::Ending;
-use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,15 +30,7 @@ const STEADY: Duration = Duration::from_secs(60);
 
 /// Starts every service and sees to it.
 pub(crate) async fn run(house: House) {
-    let mut services: Vec<PathBuf> = fs::read_dir(FOLDER)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0))
-        .collect();
-    services.sort();
-    for service in services {
+    for service in script::of_folder(FOLDER) {
         tokio::spawn(keep(house.clone(), service));
     }
 }
@@ -66,34 +56,10 @@ async fn keep(house: House, program: PathBuf) {
 async fn once(house: &House, program: &Path, name: &str) -> io::Result<Ending> {
     let log = Path::new(LOGS).join(format!("{name}.log"));
     fs::create_dir_all(LOGS)?;
-    let (launch, output) = launch(house, program)?;
+    let (output, theirs) = stdio::output()?;
+    let stdio = [stdio::null()?, theirs.try_clone()?, theirs];
+    let launch = script::launch(program, &house.env.borrow(), stdio)?;
     let launched = house.reaper.launch(launch).await.map_err(io::Error::other)?;
     tokio::spawn(log::keep(output, log));
     launched.ending.await.map_err(io::Error::other)
-}
-
-fn launch(house: &House, program: &Path) -> io::Result<(Launch, End)> {
-    let (output, theirs) = stdio::output()?;
-    let own = [
-        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-        ("HOME", "/root"),
-        ("LANG", "C.UTF-8"),
-    ];
-    let mut env: crate::house::DefaultEnv =
-        own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    env.extend(house.env.borrow().clone());
-    let env = env.into_iter().map(|(name, value)| CString::new(format!("{name}={value}")));
-    let program = CString::new(program.as_os_str().as_encoded_bytes())?;
-    let launch = Launch {
-        argv: vec![program.clone()],
-        program,
-        env: env.collect::<Result<_, _>>()?,
-        cwd: c"/".to_owned(),
-        uid: 0,
-        gid: 0,
-        groups: vec![0],
-        stdio: [stdio::null()?, theirs.try_clone()?, theirs],
-        terminal: Terminal::None,
-    };
-    Ok((launch, output))
 }
