@@ -11,7 +11,8 @@ use machine_sdk::api::{Code, ErrorBody, ErrorDetail};
 
 use super::exit;
 use super::verb::{
-    completion, cp, create, destroy, events, exec, inspect, logs, restart, run, serve, start, stop, template,
+    completion, cp, create, destroy, events, exec, image, inspect, logs, restart, run, serve, start, stop, template,
+    top,
 };
 
 const AFTER_HELP: &str = "\
@@ -106,6 +107,8 @@ pub(crate) enum Verb {
     Ls,
     /// show all that is known of a machine
     Inspect(inspect::InspectArguments),
+    /// show what running machines cost this host, over and over on a terminal
+    Top(top::TopArguments),
     /// print a machine's logs
     Logs(logs::LogsArguments),
     /// copy files and folders between this computer and a machine
@@ -113,6 +116,9 @@ pub(crate) enum Verb {
     /// list and build templates, which machines are made from
     #[command(subcommand)]
     Template(template::TemplateVerb),
+    /// list and remove memory images, which machines are made of without booting
+    #[command(subcommand)]
+    Image(image::ImageVerb),
     /// print what happened to machines
     Events(events::EventsArguments),
     /// say what this host can do, and how to fix what it cannot

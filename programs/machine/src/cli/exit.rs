@@ -172,7 +172,7 @@ mod tests {
     fn every_code_ends_as_the_table_of_exit_codes_says() {
         let table = |code: Code| match code {
             Code::InvalidRequest => 2,
-            Code::MachineNotFound | Code::TemplateNotFound | Code::FileNotFound => 3,
+            Code::MachineNotFound | Code::TemplateNotFound | Code::FileNotFound | Code::ImageNotFound => 3,
             Code::Unauthorized => 4,
             Code::PermissionDenied => 5,
             Code::CapacityExceeded | Code::DiskFull => 6,

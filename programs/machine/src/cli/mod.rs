@@ -7,6 +7,7 @@
 //! ```
 
 mod arguments;
+mod consent;
 mod copy;
 mod exit;
 #[cfg(test)]
@@ -88,6 +89,8 @@ async fn dispatch(verb: Verb, desk: &Desk) -> Result<u8, Failure> {
         Verb::Inspect(asked) => verb::inspect::inspect(asked, desk).await,
         Verb::Logs(asked) => verb::logs::logs(asked, desk).await,
         Verb::Cp(asked) => verb::cp::cp(asked, desk).await,
+        Verb::Image(asked) => verb::image::image(asked, desk).await,
+        Verb::Top(asked) => verb::top::top(asked, desk).await,
         Verb::Template(asked) => verb::template::template(asked, desk).await,
         Verb::Events(asked) => verb::events::events(asked, desk).await,
         Verb::Serve(asked) => verb::serve::serve(asked, desk).await,

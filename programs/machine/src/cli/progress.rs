@@ -112,7 +112,7 @@ fn tell_live(
                 bars.remove(&bar);
             }
             if trace == Trace::Kept {
-                let line = format!("{} {:<9} {}", paint.green("+"), shown(*stage), took(*micros));
+                let line = format!("{} {:<10} {}", paint.green("+"), shown(*stage), took(*micros));
                 let _ = bars.println(line);
             }
         }
@@ -120,7 +120,7 @@ fn tell_live(
 }
 
 fn spinner(bars: &MultiProgress, stage: StageWord) -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {prefix:<9} {took} {wide_msg}")
+    let style = ProgressStyle::with_template("{spinner} {prefix:<10} {took} {wide_msg}")
         .expect("the template is fixed text that parses")
         .with_key("took", |state: &ProgressState, text: &mut dyn std::fmt::Write| {
             let _ = write!(text, "{}", duration::show(state.elapsed()));
@@ -145,8 +145,22 @@ pub(crate) fn byte_bar(voice: &Voice, total: Option<u64>, what: &str) -> Progres
     bar.with_message(what.to_owned())
 }
 
+/// A stage as people read it.
 fn shown(stage: StageWord) -> String {
-    stage.word().replace('_', " ")
+    match stage {
+        StageWord::Keep => "keep image".to_owned(),
+        StageWord::Resolve
+        | StageWord::Fetch
+        | StageWord::Kernel
+        | StageWord::Build
+        | StageWord::Disk
+        | StageWord::Seal
+        | StageWord::Boot
+        | StageWord::Restore
+        | StageWord::Agent
+        | StageWord::PowerOff
+        | StageWord::Remove => stage.word().replace('_', " "),
+    }
 }
 
 fn took(micros: u64) -> String {

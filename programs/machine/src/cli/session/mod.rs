@@ -21,8 +21,8 @@ use super::exit::{BROKEN_PIPE, Failure, TIMED_OUT};
 use super::voice::Voice;
 use outlet::{Closed, Outlet, Stream};
 pub(crate) use signals::{Caught, Signals};
-use terminal::{RawMode, size};
-pub(crate) use terminal::{stdin_is_terminal, stdout_is_terminal};
+use terminal::size;
+pub(crate) use terminal::{RawMode, size as terminal_size, stdin_is_terminal, stdout_is_terminal};
 
 /// Whether our standard input is the command's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

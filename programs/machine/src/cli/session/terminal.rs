@@ -9,13 +9,13 @@ use crate::cli::exit::Failure;
 
 /// Raw mode: keys are the guest's. Dropped, by a panic too, the terminal is as it was.
 #[derive(Debug)]
-pub(super) struct RawMode {
+pub(crate) struct RawMode {
     before: Termios,
 }
 
 impl RawMode {
     /// Enters it on standard input.
-    pub(super) fn enter() -> Result<Self, Failure> {
+    pub(crate) fn enter() -> Result<Self, Failure> {
         let failed = |error: rustix::io::Errno| Failure::file("cannot set the terminal to raw mode", &error.into());
         let before = tcgetattr(stdin()).map_err(failed)?;
         let mut raw = before.clone();
@@ -33,7 +33,7 @@ impl Drop for RawMode {
 }
 
 /// Columns and rows of the terminal, whichever of our streams is one.
-pub(super) fn size() -> Option<(u16, u16)> {
+pub(crate) fn size() -> Option<(u16, u16)> {
     let found = tcgetwinsize(stdout()).or_else(|_| tcgetwinsize(stdin())).or_else(|_| tcgetwinsize(stderr()));
     found.ok().map(|size| (size.ws_col, size.ws_row)).filter(|(cols, rows)| *cols > 0 && *rows > 0)
 }

@@ -9,10 +9,13 @@ use crate::cli::progress::{Progress, Trace};
 use crate::cli::session::Signals;
 use crate::cli::wanted::Wanted;
 use crate::cli::word::pair::{self, Pair};
+use crate::cli::word::served;
 use machine_sdk::api::MiB;
 
 const AFTER_HELP: &str = "\
 Prints the machine's name, or its id if it has none; a summary on a terminal.
+The first machine of a template, cpus and memory boots, and its memory is kept as an image;
+later ones are made of that. `machine image ls` lists the images.
 
 Examples:
   machine create --name web
@@ -38,6 +41,10 @@ pub(crate) struct CreateArguments {
     #[arg(long, value_name = "DIR", help_heading = "Machine")]
     cwd: Option<String>,
 
+    /// boot it, whatever memory images there are
+    #[arg(long)]
+    cold: bool,
+
     /// make it and leave it stopped
     #[arg(long)]
     no_start: bool,
@@ -50,6 +57,7 @@ pub(crate) async fn create(asked: CreateArguments, desk: &Desk) -> Result<u8, Fa
         labels: pair::map(&asked.label),
         cwd: asked.cwd,
         start: Some(!asked.no_start),
+        cold: asked.cold,
         ..asked.wanted.request()
     };
     let mut signals = Signals::catch()?;
@@ -62,7 +70,7 @@ pub(crate) async fn create(asked: CreateArguments, desk: &Desk) -> Result<u8, Fa
             return Err(Failure::quiet(caught.exit()));
         }
     };
-    progress.done(&format!("{} is {}", machine.called(), machine.phase));
+    progress.done(&served::standing(&machine));
     answer(desk, &machine)?;
     Ok(0)
 }

@@ -55,6 +55,7 @@ fn description(machine: &MachineInfo, now: Timestamp, paint: Paint) -> String {
     known("started", machine.started_at.map(ago));
     let took = |micros| duration::show(Duration::from_micros(micros));
     let stages = machine.stages.iter().map(|time| format!("{} {}", time.stage, took(time.micros)));
+    known("served by", machine.served_by.map(|how| how.to_string()));
     known("last start", Some(stages.collect::<Vec<_>>().join(", ")).filter(|stages| !stages.is_empty()));
     known("reason", machine.reason.clone());
     let allowed: Vec<&str> = machine.allowed_commands.iter().map(|command| command.word()).collect();
@@ -81,6 +82,7 @@ memory      512 MiB
 disk        10 GiB
 labels      team=web
 created     2026-01-02T03:04:05Z (1m ago)
+served by   boot
 last start  boot 1.9 s
 allowed     stop, destroy
 ";

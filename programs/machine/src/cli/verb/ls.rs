@@ -77,7 +77,7 @@ pub(super) fn state(phase: MachinePhase) -> Cell {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::cli) mod tests {
     use super::*;
 
     pub(in crate::cli) fn machine() -> MachineInfo {
@@ -86,7 +86,7 @@ pub(super) mod tests {
             "config": {"vcpus": 2, "memory_mb": 512, "disk_mb": 10240},
             "created_at": "2026-01-02T03:04:05Z", "metadata": {}, "timeout_ms": 0, "labels": {"team": "web"},
             "state": "running", "phase": "running", "allowed_commands": ["stop", "destroy"],
-            "generation": 1, "stages": [{"stage": "boot", "micros": 1_900_000}], "template_digest": "sha256:00",
+            "generation": 1, "served_by": "boot", "stages": [{"stage": "boot", "micros": 1_900_000}], "template_digest": "sha256:00",
         });
         serde_json::from_value(text).unwrap()
     }

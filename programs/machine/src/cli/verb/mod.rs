@@ -6,6 +6,7 @@ pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod image;
 pub(crate) mod inspect;
 pub(crate) mod logs;
 pub(crate) mod ls;
@@ -15,6 +16,7 @@ pub(crate) mod serve;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod template;
+pub(crate) mod top;
 pub(crate) mod version;
 
 use super::Desk;

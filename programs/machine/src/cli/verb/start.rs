@@ -6,6 +6,7 @@ use super::each;
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::progress::{Progress, Trace};
+use crate::cli::word::served;
 
 /// Which machines.
 #[derive(Debug, Args)]
@@ -24,6 +25,6 @@ pub(crate) async fn start(asked: StartArguments, desk: &Desk) -> Result<u8, Fail
 pub(super) async fn start_one(name: &str, desk: &Desk) -> Result<(), Failure> {
     let mut progress = Progress::new(&desk.voice, Trace::Kept);
     let machine = desk.link.ask(async |client| client.start(name, &mut |report| progress.tell(&report)).await).await?;
-    progress.done(&format!("{} is {}", machine.called(), machine.phase));
+    progress.done(&served::standing(&machine));
     desk.voice.changed(&machine)
 }

@@ -4,4 +4,5 @@ pub(crate) mod age;
 pub(crate) mod duration;
 pub(crate) mod pair;
 pub(crate) mod place;
+pub(crate) mod served;
 pub(crate) mod size;
