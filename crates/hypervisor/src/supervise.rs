@@ -70,17 +70,20 @@ pub fn supervise(plan_file: &Path) -> Result<(), SuperviseError> {
     sys::close_inherited_descriptors().trying("close inherited descriptors")?;
     let plan = read_plan(plan_file)?;
     let mut notes = Vec::new();
-    let cgroup = stand_apart(&plan, &mut notes)?;
+    stand_apart(&plan, &mut notes)?;
     let termination = sys::termination_descriptor().trying("catch signals")?;
     let console = BoundedLog::create(CONSOLE, plan.run.path()).trying("create the console log")?;
     let log = BoundedLog::create(VMM, plan.run.path()).trying("create the VMM's log")?;
-    let end = match prepare_files(&plan).and_then(|()| start(&plan)) {
-        Ok(mut child) => {
-            record(&plan, &child, &cgroup, notes)?;
-            watch::watch(&mut child, &termination, console, log).trying("watch the VMM")?
+    let mut child = match prepare_files(&plan).and_then(|()| start(&plan)) {
+        Ok(child) => child,
+        Err(error) => {
+            return write_exit(&plan, (ExitStatus::NotStarted { reason: not_started(&plan, &error) }, Asked::No));
         }
-        Err(error) => (ExitStatus::NotStarted { reason: not_started(&plan, &error) }, Asked::No),
     };
+    let cgroup = Cgroup::enter(&plan.machine, child.id());
+    let cgroup = cgroup.map_err(|error| notes.push(format!("no cgroup of its own: {error}"))).ok();
+    record(&plan, &child, &cgroup, notes)?;
+    let end = watch::watch(&mut child, &termination, console, log).trying("watch the VMM")?;
     write_exit(&plan, end)?;
     if let Some(cgroup) = cgroup {
         cgroup.leave();
@@ -94,8 +97,8 @@ fn read_plan(path: &Path) -> Result<LaunchPlan, SuperviseError> {
     plan.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
 }
 
-/// Away from the server's session, files and cgroup, with no more rights than it takes.
-fn stand_apart(plan: &LaunchPlan, notes: &mut Vec<String>) -> Result<Option<Cgroup>, SuperviseError> {
+/// Away from the server's session and files, with no more rights than it takes.
+fn stand_apart(plan: &LaunchPlan, notes: &mut Vec<String>) -> Result<(), SuperviseError> {
     // Refused only to a group's leader, which has left already.
     let _ = rustix::process::setsid();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
@@ -107,7 +110,7 @@ fn stand_apart(plan: &LaunchPlan, notes: &mut Vec<String>) -> Result<Option<Cgro
     if let Err(error) = set_oom_score("self", SUPERVISOR_OOM_SCORE) {
         notes.push(format!("cannot set the supervisor's oom_score_adj: {error}"));
     }
-    Ok(Cgroup::enter(&plan.machine).map_err(|error| notes.push(format!("no cgroup of its own: {error}"))).ok())
+    Ok(())
 }
 
 fn set_oom_score(process: &str, score: i32) -> io::Result<()> {

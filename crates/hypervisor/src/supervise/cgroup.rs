@@ -1,6 +1,9 @@
 //! A cgroup of its own for each VMM, where the host lets us make one: `machine/<id>` under the highest
 //! cgroup v2 folder that we may write to. It keeps the VMM alive when the server's cgroup is cleared away;
 //! limits come later.
+//!
+//! Moving a process makes the kernel wait, often for 10 ms and more. So the VMM is moved while it starts, not
+//! before: in that moment it would go down with the server's cgroup, as a start that was not yet answered may.
 
 use std::fs;
 use std::io;
@@ -10,20 +13,23 @@ use machine_core::MachineId;
 
 const OURS: &str = "machine";
 
-/// The cgroup that this process is in.
+/// Whoever writes this number into `cgroup.procs`.
+const OURSELVES: u32 = 0;
+
+/// The cgroup that this process and its VMM are in.
 pub(super) struct Cgroup {
     path: PathBuf,
 }
 
 impl Cgroup {
-    /// Makes the cgroup and moves this process into it.
-    pub(super) fn enter(machine: &MachineId) -> io::Result<Self> {
+    /// Makes the cgroup and moves this process into it, and the VMM's.
+    pub(super) fn enter(machine: &MachineId, vmm: u32) -> io::Result<Self> {
         let root = mount_point(&fs::read_to_string("/proc/self/mountinfo")?)
             .ok_or_else(|| io::Error::other("no cgroup v2 is mounted"))?;
         let own = own(&fs::read_to_string("/proc/self/cgroup")?).unwrap_or_default();
         let mut refused = io::Error::other("no cgroup to start from");
         for above in highest_first(&root, &own) {
-            match enter_below(&above, machine) {
+            match enter_below(&above, machine, vmm) {
                 Ok(path) => return Ok(Self { path }),
                 Err(error) => refused = error,
             }
@@ -38,20 +44,24 @@ impl Cgroup {
     /// Steps out and removes it. What stays, the server removes when it hears of our end.
     pub(super) fn leave(self) {
         if let Some(above) = self.path.parent() {
-            let _ = move_in(above);
+            let _ = move_in(above, OURSELVES);
         }
         let _ = fs::remove_dir(&self.path);
     }
 }
 
-fn enter_below(above: &Path, machine: &MachineId) -> io::Result<PathBuf> {
+fn enter_below(above: &Path, machine: &MachineId, vmm: u32) -> io::Result<PathBuf> {
     let ours = above.join(OURS);
     make(&ours)?;
     let path = ours.join(machine.as_str());
     make(&path)?;
-    match move_in(&path) {
+    match move_in(&path, OURSELVES).and_then(|()| move_in(&path, vmm)) {
         Ok(()) => Ok(path),
+        // A VMM that has ended already is in no cgroup that matters.
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(path),
         Err(error) => {
+            // We may be in it, if only the VMM could not be moved.
+            let _ = move_in(above, OURSELVES);
             let _ = fs::remove_dir(&path);
             let _ = fs::remove_dir(&ours);
             Err(error)
@@ -66,9 +76,8 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-fn move_in(cgroup: &Path) -> io::Result<()> {
-    // 0 is whoever writes.
-    fs::write(cgroup.join("cgroup.procs"), "0")
+fn move_in(cgroup: &Path, process: u32) -> io::Result<()> {
+    fs::write(cgroup.join("cgroup.procs"), process.to_string())
 }
 
 fn highest_first(root: &Path, own: &Path) -> Vec<PathBuf> {
