@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is the message")]
 
 mod adopt;
+mod image;
 mod kvm;
 mod qemu;
 mod stage;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
 
 fn run(wanted: &[&str]) -> ExitCode {
     let wanted: Vec<&&str> = wanted.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen = [stand_in::PROMISES, adopt::PROMISES, kvm::PROMISES, qemu::PROMISES].concat();
+    let chosen = [stand_in::PROMISES, adopt::PROMISES, kvm::PROMISES, qemu::PROMISES, image::PROMISES].concat();
     let (mut kept_ones, mut failed) = (0, 0);
     for (name, promise) in chosen {
         if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(**word)) {

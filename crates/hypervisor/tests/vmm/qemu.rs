@@ -1,6 +1,7 @@
 //! The real QEMU of this computer, with the line that the driver plans, and a kernel of some bytes: it says
 //! `up` on the serial port and then does one thing for ever. Where there is no QEMU these are skipped aloud.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ crate::promises! {
 }
 
 const QEMU: &str = "/usr/bin/qemu-system-x86_64";
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// `jmp` to itself with interrupts off: running, and quiet.
 const SPIN: &[u8] = &[0xeb, 0xfe];
@@ -38,16 +39,16 @@ pub(crate) fn driver_of_nothing() -> Qemu {
     Qemu::new(Installation { program, version: String::new(), machine_types: vec![], kvm_cpu_models: vec![] })
 }
 
-struct Real {
-    stage: Stage,
-    qemu: Qemu,
-    boot: BootPlan,
+pub(crate) struct Real {
+    pub(crate) stage: Stage,
+    pub(crate) qemu: Qemu,
+    pub(crate) boot: BootPlan,
     host: Host,
 }
 
 impl Real {
     /// `None` where there is no QEMU.
-    async fn with(then: &[u8]) -> Option<Self> {
+    pub(crate) async fn with(then: &[u8]) -> Option<Self> {
         if !Path::new(QEMU).exists() {
             println!("  skipped: no {QEMU}");
             return None;
@@ -58,14 +59,7 @@ impl Real {
         let installation = Installation::probe(QEMU.as_ref(), accelerator, &at("cache")).await.unwrap();
         fs::write(at("vmlinux"), kernel(then)).unwrap();
         fs::write(at("initramfs"), b"nothing").unwrap();
-        let made = tokio::process::Command::new("qemu-img")
-            .args(["create", "-q", "-f", "qcow2"])
-            .arg(at("root.qcow2"))
-            .arg("64M")
-            .status()
-            .await
-            .unwrap();
-        assert!(made.success());
+        create_disk(&[at("root.qcow2").as_os_str(), "64M".as_ref()]).await;
         let boot = BootPlan {
             machine: stage.plan("/", &[]).machine,
             generation: Generation(1),
@@ -80,12 +74,16 @@ impl Real {
         Some(Self { stage, qemu: Qemu::new(installation), boot, host })
     }
 
-    async fn launch(&self) -> Vmm {
-        let plan = self.qemu.plan(&self.boot, &self.host).unwrap();
+    pub(crate) async fn launch(&self) -> Vmm {
+        self.start(&self.boot).await
+    }
+
+    pub(crate) async fn start(&self, boot: &BootPlan) -> Vmm {
+        let plan = self.qemu.plan(boot, &self.host).unwrap();
         Vmm::launch(&plan, &this_program()).await.unwrap()
     }
 
-    async fn control(&self, vmm: &Vmm) -> Box<dyn Control> {
+    pub(crate) async fn control(&self, vmm: &Vmm) -> Box<dyn Control> {
         vmm.control(&self.qemu, SOON).await.unwrap()
     }
 
@@ -98,9 +96,15 @@ impl Real {
         tokio::time::timeout(SOON, up).await.expect("the guest says that it is up");
     }
 
-    fn vmm_log(&self) -> String {
+    pub(crate) fn vmm_log(&self) -> String {
         String::from_utf8(Vmm::log_tail(&self.stage.run(), 4096).unwrap()).unwrap()
     }
+}
+
+pub(crate) async fn create_disk(arguments: &[&OsStr]) {
+    let create = ["create", "-q", "-f", "qcow2"];
+    let made = tokio::process::Command::new("qemu-img").args(create).args(arguments).status().await.unwrap();
+    assert!(made.success());
 }
 
 /// An ELF file with a PVH entry, as Linux has it: 32-bit code at 1 MiB.
