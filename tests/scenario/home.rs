@@ -28,7 +28,13 @@ impl Home {
     pub(crate) fn new(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("the tests' folder can be written");
-        std::os::unix::fs::symlink(shared_images(), folder.join("images")).expect("a link can be made");
+        let images = folder.join("images");
+        fs::create_dir(&images).expect("the tests' folder can be written");
+        for part in ["templates", "refs", "memory"] {
+            let shared = shared_images().join(part);
+            fs::create_dir_all(&shared).expect("the shared templates' folder can be written");
+            std::os::unix::fs::symlink(shared, images.join(part)).expect("a link can be made");
+        }
         let path = environment("PATH").expect("a test has a PATH");
         Self { folder, path }
     }
@@ -41,10 +47,19 @@ impl Home {
     }
 
     /// The same, with a script in the place of QEMU. It is called with QEMU's arguments; the real one is `$REAL`.
+    /// It has no memory image, and keeps none for others.
     pub(crate) fn with_qemu(name: &str, script: &str) -> Self {
         let mut home = Self::with_config(name, "boot_timeout = 8\n");
+        home.forget_memory_images();
         home.replace_qemu(script);
         home
+    }
+
+    /// Goes on with an empty folder of memory images, its own.
+    pub(crate) fn forget_memory_images(&self) {
+        let memory = self.folder.join("images/memory");
+        fs::remove_file(&memory).expect("it was a link");
+        fs::create_dir(&memory).expect("the tests' folder can be written");
     }
 
     /// Puts a script in the place of QEMU from the server's next start on.

@@ -69,12 +69,11 @@ impl LocalProvider {
         let ready = self.host.ready().await?;
         let control =
             vmm.control(ready.driver(), CONTROL).await.map_err(|error| host_refused("reach the VMM", error))?;
-        match control.status().await.map_err(refused)? {
-            VmmStatus::Starting | VmmStatus::Paused => self.let_go(control.as_ref(), plan).await?,
-            VmmStatus::Running | VmmStatus::Ended | VmmStatus::Broken => {}
+        let origin = if self.lent(plan).ram.exists() { Origin::Image } else { Origin::Boot };
+        let status = control.status().await.map_err(refused)?;
+        if origin == Origin::Image && matches!(status, VmmStatus::Starting | VmmStatus::Paused | VmmStatus::Running) {
+            self.let_go(control.as_ref(), plan).await?;
         }
-        let lent = self.lent(plan);
-        let origin = if lent.ram.exists() { Origin::Image } else { Origin::Boot };
         let guest = self.first_answer(&plan.id, vmm).await?;
         let ssh_host_keys =
             if origin == Origin::Image { Lent::ssh_host_keys(&self.lent_folder(plan)) } else { Vec::new() };

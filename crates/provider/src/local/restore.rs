@@ -58,12 +58,13 @@ impl LocalProvider {
         self.let_go(control.as_ref(), plan).await
     }
 
-    /// The state is loaded, the disk has its size, the processors run. Twice is once.
+    /// The state is loaded, the processors run, the disk has its size. Twice is once. QEMU takes the disk into
+    /// its hands when the processors go on, and resizes it only then; the guest hears of it and waits for it.
     pub(super) async fn let_go(&self, control: &dyn Control, plan: &MachinePlan) -> Result<(), ProviderError> {
         let refused = |error| host_refused("load the guest's state", error);
         control.loaded(CONTROL).await.map_err(refused)?;
-        control.resize_root(plan.spec.disk.bytes()).await.map_err(refused)?;
-        control.resume().await.map_err(refused)
+        control.resume().await.map_err(refused)?;
+        control.resize_root(plan.spec.disk.bytes()).await.map_err(refused)
     }
 
     /// Where the names of a machine's image are.
