@@ -83,8 +83,11 @@ impl Desk {
                 Ok(Moved::Wrote(count)) => self.connection.wrote(count),
             },
             word = self.words.recv() => {
-                if let Some(word) = word {
-                    self.word(word);
+                // All that is said by now travels in one write.
+                let mut word = word;
+                while let Some(said) = word {
+                    self.word(said);
+                    word = self.words.try_recv().ok();
                 }
             }
         }

@@ -49,7 +49,8 @@ pub(crate) async fn live(door: Door, init: Init) -> io::Result<()> {
         }
         Init::Other => {}
     }
-    serving.await
+    // A task, not the runtime's root: the root looks at the world once more before each of its turns.
+    tokio::spawn(serving).await?
 }
 
 fn facts() -> AgentFacts {
