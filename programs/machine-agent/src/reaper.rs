@@ -5,12 +5,13 @@
 //! ```
 //! Starting and reaping are in one task so that no end can come before its start is noted.
 
-use crate::exec::sys::{Launch, StartError, start};
+use crate::exec::sys::{Launch, StartError, ends_of_children, start};
 use machine_agent_protocol::Ending;
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 use std::collections::HashMap;
 use std::io;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::os::fd::OwnedFd;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 
 /// A process that was started.
@@ -18,6 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) struct Launched {
     pub(crate) pid: Pid,
     pub(crate) ending: oneshot::Receiver<Ending>,
+    /// Our copies of its standard streams.
+    pub(crate) stdio: [OwnedFd; 3],
 }
 
 struct Order {
@@ -34,7 +37,7 @@ pub(crate) struct Reaper {
 impl Reaper {
     pub(crate) fn start() -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel(16);
-        let children = signal(SignalKind::child())?;
+        let children = crate::sys::watch(ends_of_children()?)?;
         tokio::spawn(run(inbox, children));
         Ok(Self { orders })
     }
@@ -47,23 +50,33 @@ impl Reaper {
     }
 }
 
-async fn run(mut orders: mpsc::Receiver<Order>, mut children: Signal) {
+async fn run(mut orders: mpsc::Receiver<Order>, children: AsyncFd<OwnedFd>) {
     let mut running = HashMap::new();
     loop {
         tokio::select! {
-            _ = children.recv() => reap(&mut running),
+            () = ended(&children) => reap(&mut running),
             order = orders.recv() => {
-                let Some(order) = order else { return };
-                let started = start(&order.launch).map(|pid| {
+                let Some(Order { launch, reply }) = order else { return };
+                let started = start(&launch).map(|pid| {
                     let (sender, ending) = oneshot::channel();
                     running.insert(pid, sender);
-                    Launched { pid, ending }
+                    Launched { pid, ending, stdio: launch.stdio }
                 });
                 // Whoever ordered may have left; the process is then nobody's but still reaped.
-                order.reply.send(started).ok();
+                reply.send(started).ok();
             }
         }
     }
+}
+
+/// Waits for a SIGCHLD and takes it.
+async fn ended(children: &AsyncFd<OwnedFd>) {
+    // The descriptor lives as long as the runtime: an error here is the runtime's end.
+    let Ok(mut ready) = children.readable().await else { return std::future::pending().await };
+    // However many children ended, one signal waits, and one read takes it: no second one to learn that.
+    let mut record = [0; 128];
+    rustix::io::read(children.get_ref(), &mut record).unwrap_or_default();
+    ready.clear_ready();
 }
 
 fn reap(running: &mut HashMap<Pid, oneshot::Sender<Ending>>) {

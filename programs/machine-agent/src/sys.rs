@@ -69,9 +69,9 @@ pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 /// Asks the scheduler not to interrupt others for us: a command that ends is reaped in one wake-up, not in
-/// one for each pipe that it closes. What we start takes it back, see `exec::sys`.
+/// one for each pipe that it closes. What we start is scheduled as usual.
 pub(crate) fn wait_our_turn() {
     let priority = libc::sched_param { sched_priority: 0 };
     // SAFETY: reads one struct through the pointer, which lives for the call. A kernel that refuses changes nothing.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const priority) };
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH | libc::SCHED_RESET_ON_FORK, &raw const priority) };
 }

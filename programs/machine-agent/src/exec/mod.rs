@@ -7,6 +7,7 @@
 //! ```
 
 mod feed;
+mod herald;
 mod prepare;
 mod pump;
 pub(crate) mod stdio;
@@ -16,17 +17,20 @@ use crate::house::House;
 use crate::line::{Inbound, Line};
 use crate::reaper::Launched;
 use crate::{failure, processes};
+use herald::Herald;
 use machine_agent_protocol::{Answer, Control, Ending, Exec, Exited, Failed, FailureCode, Started};
+use pump::Pumps;
 use rustix::process::Pid;
 use std::time::Duration;
-use stdio::Ours;
+use stdio::{Input, Ours};
 use sys::{StartError, Step};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 const TERM_TO_KILL: Duration = Duration::from_secs(2);
 const HANGUP_TO_KILL: Duration = Duration::from_secs(5);
+
+type Inbox = mpsc::UnboundedReceiver<Inbound>;
 
 /// What happens when the clock strikes.
 #[derive(Debug, Clone, Copy)]
@@ -67,8 +71,11 @@ pub(crate) async fn serve(house: House, exec: Exec, line: Line) {
         line.teller.finish(started).await;
         return alone(launched, alarm).await;
     }
-    line.teller.answer(started).await;
-    attended(launched, ours, alarm, line).await;
+    let Line { teller, inbox } = line;
+    attended(launched, ours, alarm, (Herald::new(&exec, started, teller), inbox)).await;
+    // The host has its answer: what follows is on nobody's time.
+    tokio::task::yield_now().await;
+    stdio::restock();
 }
 
 async fn begin(house: &House, exec: &Exec) -> Result<(Launched, Ours), Failed> {
@@ -109,7 +116,8 @@ fn start_failed(error: &StartError, program: &str, cwd: &str) -> Failed {
 
 /// A detached command: nobody listens, but its time may be up.
 async fn alone(launched: Launched, mut alarm: Alarm) {
-    let Launched { pid, mut ending } = launched;
+    let Launched { pid, mut ending, stdio } = launched;
+    drop(stdio);
     loop {
         tokio::select! {
             _ = &mut ending => return,
@@ -118,55 +126,80 @@ async fn alone(launched: Launched, mut alarm: Alarm) {
     }
 }
 
-async fn attended(launched: Launched, ours: Ours, alarm: Alarm, line: Line) {
-    let Launched { pid, mut ending } = launched;
-    let Line { teller, mut inbox } = line;
-    let Ours { stdin, outputs, terminal, slave } = ours;
-    let (over, is_over) = watch::channel(false);
-    let mut pumps = JoinSet::new();
-    for (channel, output) in outputs {
-        pumps.spawn(pump::pump(output, channel, teller.clone(), is_over.clone()));
-    }
-    let stdin = stdin.map(|input| feed::start(input, teller.clone()));
-    let mut running = Running { pid, alarm, timed_out: false, host: Host::Listens, terminal, stdin };
-    let ending = loop {
-        tokio::select! {
-            ended = &mut ending => break ended.unwrap_or(Ending::Signal(9)),
-            inbound = inbox.recv(), if running.host == Host::Listens => match inbound {
-                Some(inbound) => running.inbound(inbound, &teller).await,
-                None => running.host_gone(),
-            },
-            () = strike(running.alarm) => running.strike(),
-        }
+async fn attended(launched: Launched, ours: Ours, alarm: Alarm, (herald, mut inbox): (Herald, Inbox)) {
+    let Launched { pid, ending, stdio: [their_stdin, their_stdout, their_stderr] } = launched;
+    let Ours { stdin, outputs, terminal } = ours;
+    // A pipe that only the command reads says so to whoever writes; the others may wait until the end.
+    let unread = match &stdin {
+        Some(Input::Pipe(_)) => None,
+        Some(Input::Terminal(_)) | None => Some(their_stdin),
     };
-    drop(slave);
+    let stdin = stdin.map(|input| feed::start(input, herald.teller().clone()));
+    let mut running = Running { pid, alarm, timed_out: false, host: Host::Listens, terminal, stdin };
+    let (over, is_over) = watch::channel(false);
+    let mut pumps = Pumps::new(&outputs, &herald, is_over);
+    let ending = running.until_end(ending, &mut pumps, &mut inbox, &herald).await;
+    // Held until now: a terminal is not hung up while nobody has it open, and pipes that the command closes as
+    // it ends wake nobody.
+    drop((their_stdout, their_stderr));
+    if running.terminal.is_some() {
+        drop(unread);
+    }
     over.send_replace(true);
     running.after_end();
     running.last_words(&mut pumps, &mut inbox).await;
+    drop(pumps);
     match running.host {
-        Host::Listens => teller.finish(Exited { ending, timed_out: running.timed_out }).await,
+        Host::Listens => {
+            herald.say().await;
+            herald.teller().finish(Exited { ending, timed_out: running.timed_out }).await;
+            // Closing what is ours can wait until the answer is on its way.
+            tokio::task::yield_now().await;
+        }
         Host::Gone => {
-            drop(pumps);
+            drop(outputs);
             running.clear_up().await;
         }
     }
 }
 
 impl Running {
-    async fn inbound(&mut self, inbound: Inbound, teller: &crate::line::Teller) {
+    async fn until_end(
+        &mut self,
+        mut ending: oneshot::Receiver<Ending>,
+        pumps: &mut Pumps<'_>,
+        inbox: &mut Inbox,
+        herald: &Herald,
+    ) -> Ending {
+        loop {
+            tokio::select! {
+                ended = &mut ending => return ended.unwrap_or(Ending::Signal(9)),
+                never = pumps.run() => match never {},
+                inbound = inbox.recv(), if self.host == Host::Listens => match inbound {
+                    Some(inbound) => pumps.during(self.inbound(inbound, herald)).await,
+                    None => self.host_gone(),
+                },
+                () = herald.say_when_due(), if self.host == Host::Listens => {}
+                () = strike(self.alarm) => self.strike(),
+            }
+        }
+    }
+
+    async fn inbound(&mut self, inbound: Inbound, herald: &Herald) {
         match inbound {
             Inbound::Data(bytes) => {
                 let count = bytes.len();
                 let fed = self.stdin.as_ref().is_some_and(|stdin| stdin.send(bytes).is_ok());
                 if !fed {
                     // A command that does not read must not stall whoever writes.
-                    teller.consumed(count).await;
+                    herald.teller().consumed(count).await;
                 }
             }
             Inbound::End => self.stdin = None,
             Inbound::Control(control) => {
                 if let Err(failed) = self.control(&control) {
-                    teller.answer(Answer::Failed(failed)).await;
+                    herald.say().await;
+                    herald.teller().answer(Answer::Failed(failed)).await;
                 }
             }
         }
@@ -213,10 +246,10 @@ impl Running {
     }
 
     /// What the command left behind is sent, unless nobody wants it any more.
-    async fn last_words(&mut self, pumps: &mut JoinSet<()>, inbox: &mut mpsc::UnboundedReceiver<Inbound>) {
+    async fn last_words(&mut self, pumps: &mut Pumps<'_>, inbox: &mut Inbox) {
         while self.host == Host::Listens {
             tokio::select! {
-                pump = pumps.join_next() => if pump.is_none() { return },
+                () = pumps.finished() => return,
                 inbound = inbox.recv() => if inbound.is_none() { self.host_gone() },
             }
         }

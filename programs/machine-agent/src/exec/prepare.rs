@@ -29,7 +29,6 @@ pub(crate) fn launch(exec: &Exec, default_env: &DefaultEnv, stdio: [OwnedFd; 3])
     let name = argv.first().filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| invalid("no program was named"))?;
     let program = find_program(name, &cwd, env.get("PATH").map_or("", String::as_str))?;
-    let (program, argv) = with_interpreter(program, argv);
     let env = env.into_iter().map(|(name, value)| format!("{name}={value}"));
     Ok(Launch {
         program: c_string(program.into_os_string().into_vec())?,
@@ -106,23 +105,6 @@ fn find_program(name: &str, cwd: &Path, path: &str) -> Result<PathBuf, Failed> {
 
 fn is_executable(metadata: &Metadata) -> bool {
     metadata.is_file() && metadata.permissions().mode() & 0o111 != 0
-}
-
-/// A script without `#!` is for the shell, as everywhere.
-fn with_interpreter(program: PathBuf, mut argv: Vec<String>) -> (PathBuf, Vec<String>) {
-    let Some(path) = program.to_str().filter(|_| is_bare_script(&program)) else { return (program, argv) };
-    argv[0] = path.to_owned();
-    argv.insert(0, SHELL.to_owned());
-    (PathBuf::from(SHELL), argv)
-}
-
-fn is_bare_script(program: &Path) -> bool {
-    use std::io::Read as _;
-    let mut start = Vec::new();
-    let read = std::fs::File::open(program).and_then(|file| file.take(64).read_to_end(&mut start));
-    let known = start.starts_with(b"#!") || start.starts_with(b"\x7fELF");
-    // Other binary formats are the kernel's (binfmt_misc) to know.
-    read.is_ok() && !known && !start.is_empty() && !start.contains(&0)
 }
 
 fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, Failed> {

@@ -1,10 +1,13 @@
 //! The ends of a command's standard streams: pipes, a terminal, or nothing.
+//!
+//! Pipes and the nothing of the next command are made while nobody waits, see `restock`.
 
 use machine_agent_protocol::{Channel, Exec, Stdin, Tty};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -30,8 +33,31 @@ pub(crate) struct Ours {
     pub(crate) stdin: Option<Input>,
     pub(crate) outputs: Vec<(Channel, End)>,
     pub(crate) terminal: Option<Master>,
-    /// Held until the command ends, so that the terminal is not hung up while nobody has it open.
-    pub(crate) slave: Option<OwnedFd>,
+}
+
+/// What the next command will need.
+#[derive(Debug, Default)]
+struct Stock {
+    outputs: Vec<(End, OwnedFd)>,
+    null: Option<OwnedFd>,
+}
+
+thread_local! {
+    static STOCK: RefCell<Stock> = RefCell::new(Stock::default());
+}
+/// Standard output and error.
+const OUTPUTS: usize = 2;
+
+/// Makes what the next command will need, so that it need not wait for it. What cannot be made now is made
+/// then, and whoever wants the command hears why it fails.
+pub(crate) fn restock() {
+    STOCK.with_borrow_mut(|stock| {
+        while stock.outputs.len() < OUTPUTS {
+            let Ok(output) = new_output() else { break };
+            stock.outputs.push(output);
+        }
+        stock.null = stock.null.take().or_else(|| new_null().ok());
+    });
 }
 
 /// Makes our ends and the command's three.
@@ -40,7 +66,7 @@ pub(crate) fn make(exec: &Exec) -> io::Result<(Ours, [OwnedFd; 3])> {
         return terminal(tty, exec.stdin);
     }
     if exec.detach {
-        let ours = Ours { stdin: None, outputs: Vec::new(), terminal: None, slave: None };
+        let ours = Ours { stdin: None, outputs: Vec::new(), terminal: None };
         return Ok((ours, [null()?, null()?, null()?]));
     }
     let (stdin, their_stdin) = match exec.stdin {
@@ -53,11 +79,15 @@ pub(crate) fn make(exec: &Exec) -> io::Result<(Ours, [OwnedFd; 3])> {
     let (out, their_out) = output()?;
     let (err, their_err) = output()?;
     let outputs = vec![(Channel::Stdout, out), (Channel::Stderr, err)];
-    Ok((Ours { stdin, outputs, terminal: None, slave: None }, [their_stdin, their_out, their_err]))
+    Ok((Ours { stdin, outputs, terminal: None }, [their_stdin, their_out, their_err]))
 }
 
 /// A pipe that a command writes to: our end and its own.
 pub(crate) fn output() -> io::Result<(End, OwnedFd)> {
+    STOCK.with_borrow_mut(|stock| stock.outputs.pop()).map_or_else(new_output, Ok)
+}
+
+fn new_output() -> io::Result<(End, OwnedFd)> {
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
     Ok((end(ours)?, theirs))
 }
@@ -69,13 +99,13 @@ fn terminal(tty: &Tty, stdin: Stdin) -> io::Result<(Ours, [OwnedFd; 3])> {
     let slave = ioctl_tiocgptpeer(&master, flags)?;
     let master = end(master)?;
     resize(&master, tty.cols, tty.rows)?;
-    let theirs = [slave.try_clone()?, slave.try_clone()?, slave.try_clone()?];
+    let theirs = [slave.try_clone()?, slave.try_clone()?, slave];
     let stdin = match stdin {
         Stdin::Null => None,
         Stdin::Open => Some(Input::Terminal(Arc::clone(&master))),
     };
     let outputs = vec![(Channel::Stdout, Arc::clone(&master))];
-    Ok((Ours { stdin, outputs, terminal: Some(master), slave: Some(slave) }, theirs))
+    Ok((Ours { stdin, outputs, terminal: Some(master) }, theirs))
 }
 
 /// Tells a terminal its size.
@@ -91,5 +121,9 @@ fn end(fd: OwnedFd) -> io::Result<End> {
 
 /// Reads as empty, takes everything.
 pub(crate) fn null() -> io::Result<OwnedFd> {
+    STOCK.with_borrow_mut(|stock| stock.null.take()).map_or_else(new_null, Ok)
+}
+
+fn new_null() -> io::Result<OwnedFd> {
     Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
 }

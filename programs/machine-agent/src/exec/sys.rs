@@ -4,6 +4,7 @@
 //! ```text
 //! parent: prepare all memory ──clone──▶ asleep ─────────────────▶ read what the child noted
 //! child:                        └─▶ session, terminal, stdio, rights, folder ──▶ execve or _exit
+//!                                                 a script without #!: execve /bin/sh ◀──┘
 //! ```
 //! In between the child may only make system calls: no allocation, no locks, and none of the C
 //! library's calls that speak to other threads (setuid and its kin), hence `libc::syscall`.
@@ -13,10 +14,14 @@ use rustix::process::Pid;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::OnceLock;
 
 const STACK: usize = 64 * 1024;
+const SHELL: &std::ffi::CStr = c"/bin/sh";
+/// So much of a program tells whether it is a script.
+const START: usize = 64;
 
 /// Whether the process gets standard input as its controlling terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,21 +67,24 @@ pub(crate) enum StartError {
 /// What the child reads, and where it notes its failure. Made before it exists.
 struct Shared<'a> {
     launch: &'a Launch,
+    /// The shell, then the program's own: a script without `#!` needs no other array.
     argv: Vec<*const c_char>,
     env: Vec<*const c_char>,
     stdio: [RawFd; 3],
+    ignored: &'static [c_int],
     failure: Option<(Step, c_int)>,
 }
 
 /// Starts a process in a session of its own. The caller reaps it.
 pub(crate) fn start(launch: &Launch) -> Result<Pid, StartError> {
-    let pointers = |strings: &[CString]| -> Vec<*const c_char> {
-        strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+    let pointers = |strings: &[CString], first: Option<*const c_char>| -> Vec<*const c_char> {
+        first.into_iter().chain(strings.iter().map(|string| string.as_ptr())).chain([ptr::null()]).collect()
     };
     let mut shared = Shared {
         launch,
-        argv: pointers(&launch.argv),
-        env: pointers(&launch.env),
+        argv: pointers(&launch.argv, Some(SHELL.as_ptr())),
+        env: pointers(&launch.env, None),
+        ignored: ignored_signals(),
         stdio: [0, 1, 2].map(|at: usize| launch.stdio[at].as_raw_fd()),
         failure: None,
     };
@@ -118,10 +126,9 @@ extern "C" fn child(argument: *mut c_void) -> c_int {
 }
 
 /// Never returns but with what failed.
-fn become_program(shared: &Shared<'_>) -> Result<std::convert::Infallible, (Step, c_int)> {
+fn become_program(shared: &mut Shared<'_>) -> Result<std::convert::Infallible, (Step, c_int)> {
     let launch = shared.launch;
-    default_signals();
-    schedule_as_usual();
+    default_signals(shared.ignored);
     // SAFETY: takes nothing.
     check(Step::Prepare, unsafe { libc::syscall(libc::SYS_setsid) })?;
     for (fd, target) in shared.stdio.into_iter().zip(0_i64..) {
@@ -147,10 +154,40 @@ fn become_program(shared: &Shared<'_>) -> Result<std::convert::Infallible, (Step
     check(Step::Rights, unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })?;
     // SAFETY: a string that ends with 0 and lives.
     check(Step::Folder, unsafe { libc::syscall(libc::SYS_chdir, launch.cwd.as_ptr()) })?;
-    let (argv, env) = (shared.argv.as_ptr(), shared.env.as_ptr());
-    // SAFETY: arrays of such strings that end with null and live.
-    check(Step::Execute, unsafe { libc::syscall(libc::SYS_execve, launch.program.as_ptr(), argv, env) })?;
+    execute(shared)
+}
+
+fn execute(shared: &mut Shared<'_>) -> Result<std::convert::Infallible, (Step, c_int)> {
+    let program = shared.launch.program.as_ptr();
+    let env = shared.env.as_ptr();
+    // Behind the shell: at most the null of an empty list.
+    let argv = shared.argv[1..].as_ptr();
+    // SAFETY: arrays of strings that end with 0 and live; the arrays end with null.
+    let failure = check(Step::Execute, unsafe { libc::syscall(libc::SYS_execve, program, argv, env) });
+    if failure == Err((Step::Execute, libc::ENOEXEC)) && !shared.launch.argv.is_empty() && is_bare_script(program) {
+        shared.argv[1] = program;
+        let argv = shared.argv.as_ptr();
+        // SAFETY: as above.
+        check(Step::Execute, unsafe { libc::syscall(libc::SYS_execve, SHELL.as_ptr(), argv, env) })?;
+    }
+    failure?;
     Err((Step::Execute, libc::EIO))
+}
+
+/// A script without `#!` is for the shell, as everywhere. What the kernel does not know and is not text
+/// is no program.
+fn is_bare_script(program: *const c_char) -> bool {
+    let mut start = [0_u8; START];
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: a string that ends with 0 and lives.
+    let fd = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, program, flags, 0) };
+    // SAFETY: pointer and count describe `start`; a descriptor that is none is refused.
+    let read = unsafe { libc::syscall(libc::SYS_read, fd, start.as_mut_ptr(), START) };
+    usize::try_from(read).is_ok_and(|count| is_text(&start[..count.min(START)]))
+}
+
+fn is_text(start: &[u8]) -> bool {
+    !start.is_empty() && !start.contains(&0) && !start.starts_with(b"#!") && !start.starts_with(b"\x7fELF")
 }
 
 fn check(step: Step, result: i64) -> Result<(), (Step, c_int)> {
@@ -164,11 +201,28 @@ fn check(step: Step, result: i64) -> Result<(), (Step, c_int)> {
 }
 
 /// Handlers are reset by execve; what is ignored would stay ignored: SIGPIPE by our own runtime, the others
-/// by a shell that started us in the background.
-fn default_signals() {
-    for signal in [libc::SIGPIPE, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+/// by a shell that started us in the background. None of it changes while we live.
+fn ignored_signals() -> &'static [c_int] {
+    static IGNORED: OnceLock<Vec<c_int>> = OnceLock::new();
+    IGNORED.get_or_init(|| {
+        let candidates = [libc::SIGPIPE, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT];
+        candidates.into_iter().filter(|signal| is_ignored(*signal)).collect()
+    })
+}
+
+fn is_ignored(signal: c_int) -> bool {
+    let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: changes nothing, and writes one struct through the pointer, which lives for the call.
+    let asked = unsafe { libc::sigaction(signal, ptr::null(), now.as_mut_ptr()) };
+    // SAFETY: plain numbers, zero or written by the kernel.
+    let now = unsafe { now.assume_init() };
+    asked == 0 && now.sa_sigaction == libc::SIG_IGN
+}
+
+fn default_signals(ignored: &[c_int]) {
+    for signal in ignored {
         // SAFETY: sets a default, in the child's own table.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        unsafe { libc::signal(*signal, libc::SIG_DFL) };
     }
     let mut none = empty_set();
     // SAFETY: `none` is valid for the call.
@@ -177,11 +231,23 @@ fn default_signals() {
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) };
 }
 
-/// Takes back `wait_our_turn` of the agent: commands are scheduled like any other.
-fn schedule_as_usual() {
-    let priority = libc::sched_param { sched_priority: 0 };
-    // SAFETY: reads one struct through the pointer, which lives for the call.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const priority) };
+/// Readable while a child's end is not yet noticed. Unlike a handler it costs no interrupted wait and no
+/// second pipe. For the calling thread and those that it starts, so before there are any.
+pub(crate) fn ends_of_children() -> io::Result<OwnedFd> {
+    let mut set = empty_set();
+    // SAFETY: `set` is valid for the call.
+    unsafe { libc::sigaddset(&raw mut set, libc::SIGCHLD) };
+    // SAFETY: sets a default. Whoever started us may have ignored it, and then no end would be kept for us.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    // SAFETY: reads `set`, writes nothing.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
+    // SAFETY: reads `set`.
+    let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a new descriptor that is nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn block_signals() -> libc::sigset_t {
@@ -201,4 +267,17 @@ fn restore_signals(before: &libc::sigset_t) {
 fn empty_set() -> libc::sigset_t {
     // SAFETY: a set of signals is plain bits, and none set is the empty set on Linux.
     unsafe { std::mem::zeroed() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_text;
+
+    #[test]
+    fn a_bare_script_is_text_that_the_kernel_does_not_know() {
+        assert!(is_text(b"echo a\n"));
+        for other in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\x02\x01", b"MZ\0\x01"] {
+            assert!(!is_text(other), "{other:?}");
+        }
+    }
 }

@@ -58,7 +58,60 @@ async fn a_bare_script_is_for_the_shell() {
     std::fs::write(agent.path("script"), "echo script $1\n").unwrap();
     std::fs::set_permissions(agent.path("script"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let script = Exec { cwd: Some(agent.text("").into()), ..Exec::argv(["./script", "a"]) };
-    check(&run(&link, script).await, "script a\n", "", Ending::Code(0));
+    check(&run(&link, script.clone()).await, "script a\n", "", Ending::Code(0));
+    let tty = Some(Tty { cols: 80, rows: 24, term: "xterm".into() });
+    let on_terminal = run(&link, Exec { tty, ..script }).await;
+    check(&on_terminal, "script a\r\n", "", Ending::Code(0));
+}
+
+#[tokio::test]
+async fn what_is_neither_program_nor_text_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let agent = Agent::start();
+    let link = agent.link().await;
+    for (name, content) in [("empty", &b""[..]), ("binary", b"MZ\0\x01")] {
+        std::fs::write(agent.path(name), content).unwrap();
+        std::fs::set_permissions(agent.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+        refused(&link, Exec::argv([agent.text(name)]), FailureCode::NotExecutable).await;
+    }
+    // And a refusal leaves nothing behind that the next command would trip over.
+    check(&run(&link, Exec::argv(["echo", "a"])).await, "a\n", "", Ending::Code(0));
+}
+
+#[tokio::test]
+async fn a_silent_command_is_known_to_run_before_it_ends() {
+    let agent = Agent::start();
+    let link = agent.link().await;
+    let began = Instant::now();
+    let command = link.exec(Exec::argv(["sleep", "3"])).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(is_alive(&command.pid().to_string()));
+}
+
+#[tokio::test]
+async fn what_is_written_just_before_and_after_the_end_arrives() {
+    let agent = Agent::start();
+    let link = agent.link().await;
+    for _ in 0..20 {
+        let output = shell(&link, "echo a; echo b >&2; head -c 60000 /dev/zero").await;
+        assert_eq!((output.stdout.len(), &output.stderr[..]), (60002, &b"b\n"[..]));
+    }
+    let late = shell(&link, "(sleep 0.03; echo late) & echo soon").await;
+    check(&late, "soon\nlate\n", "", Ending::Code(0));
+}
+
+#[tokio::test]
+async fn a_command_that_closes_its_output_runs_on() {
+    let agent = Agent::start();
+    let link = agent.link().await;
+    let closed = shell(&link, "exec >&- 2>&-; sleep 0.1; exit 5").await;
+    check(&closed, "", "", Ending::Code(5));
+    let mut input = link.exec(Exec { stdin: Stdin::Open, ..Exec::shell("exec <&-; sleep 0.2") }).await.unwrap();
+    // More than a pipe holds: that nobody reads it must not stall the writer.
+    for _ in 0..8 {
+        input.input().stdin(vec![0; 64 * 1024]).await.unwrap();
+    }
+    while input.next().await.unwrap().is_some_and(|event| !matches!(event, ExecEvent::Exited(_))) {}
 }
 
 #[tokio::test]
