@@ -19,8 +19,9 @@ use crate::door::Asker;
 use crate::load::busy_percent;
 use crate::refused::Refused;
 
-/// How long guests may take to say how much memory they use; all are asked at once.
-const GUESTS_ANSWER: Duration = Duration::from_millis(250);
+/// How long guests may take to say how much memory they use; all are asked at once. Under emulation the first
+/// answer after a restore takes some 200 ms.
+const GUESTS_ANSWER: Duration = Duration::from_millis(400);
 /// Between two looks at a guest's processors, where there was none of late.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
