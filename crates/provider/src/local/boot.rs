@@ -33,6 +33,7 @@ pub(super) struct Built<'a> {
     pub(super) memory: Memory,
     pub(super) start: Start,
     pub(super) disk: PathBuf,
+    pub(super) mac: MacAddress,
 }
 
 impl LocalProvider {
@@ -50,13 +51,14 @@ impl LocalProvider {
             memory: Memory { size: plan.spec.memory, backing: Backing::Anonymous },
             start: Start::Boot(kernel_of(&parts)),
             disk: self.disk(plan)?,
+            mac: mac_of(plan.id.as_str()),
         })?;
         // Its own memory from here on; the image's disk stays under its own.
         Lent::keep_disk_alone(&self.lent_folder(plan)).map_err(|error| of_io("give the memory image back", &error))?;
         let vmm = self.launch(ready.plan(&boot)?).await?;
         let guest = self.first_answer(&plan.id, &vmm).await?;
         progress.tell(Report::Ended(StageTime::new(Stage::Boot, begun.elapsed())));
-        Ok(Started { guest, origin: Origin::Boot, ssh_host_keys: Vec::new() })
+        Ok(Started { guest, origin: Origin::Boot, ssh_host_keys: Vec::new(), grows: false })
     }
 
     /// Starts a VMM; one of an earlier launch is ended first. A launch is not taken back halfway.
@@ -95,7 +97,7 @@ impl LocalProvider {
             root: RootDisk { overlay: built.disk },
             cpus: cpus.ok_or_else(too_many)?,
             memory: built.memory,
-            nic: Nic { mac: mac_of(built.machine.as_str()), link: Link::UserRestricted },
+            nic: Nic { mac: built.mac, link: Link::UserRestricted },
             run: self.run(built.machine),
         })
     }
@@ -157,6 +159,9 @@ fn not_launched(error: LaunchError) -> ProviderError {
         | LaunchError::Control(_) => host_refused("launch the VMM", error),
     }
 }
+
+/// The address of a guest that is nobody: it never meets another, and whoever it becomes has one of its own.
+pub(super) const NOBODYS_MAC: MacAddress = MacAddress([0x52, 0x54, 0, 0, 0, 1]);
 
 /// A locally administered address that follows from the id: the same at every start.
 pub(super) fn mac_of(id: &str) -> MacAddress {

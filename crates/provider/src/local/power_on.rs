@@ -35,6 +35,8 @@ pub(super) struct Started {
     pub(super) origin: Origin,
     /// The kinds of SSH host keys that it shares with others.
     pub(super) ssh_host_keys: Vec<String>,
+    /// Whether its root disk may be larger than its file system.
+    pub(super) grows: bool,
 }
 
 /// Why a machine was not made from an image.
@@ -72,12 +74,12 @@ impl LocalProvider {
         let origin = if self.lent(plan).ram.exists() { Origin::Image } else { Origin::Boot };
         let status = control.status().await.map_err(refused)?;
         if origin == Origin::Image && matches!(status, VmmStatus::Starting | VmmStatus::Paused | VmmStatus::Running) {
-            self.let_go(control.as_ref(), plan).await?;
+            self.let_go(control.as_ref(), Some(plan.spec.disk)).await?;
         }
         let guest = self.first_answer(&plan.id, vmm).await?;
         let ssh_host_keys =
             if origin == Origin::Image { Lent::ssh_host_keys(&self.lent_folder(plan)) } else { Vec::new() };
-        Ok(Started { guest, origin, ssh_host_keys })
+        Ok(Started { guest, origin, ssh_host_keys, grows: origin == Origin::Image })
     }
 
     async fn start(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, ProviderError> {
@@ -98,7 +100,7 @@ impl LocalProvider {
     async fn by_image(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, NoImage> {
         let mut last = None;
         for _ in 0..RESTORES {
-            let recipe = self.recipe(&Shape::of(&plan.spec)).await.map_err(NoImage::Hopeless)?;
+            let recipe = self.recipe(&Shape::of(&plan.spec), plan.spec.disk).await.map_err(NoImage::Hopeless)?;
             let kept = self.image_of(recipe, progress).await.map_err(hopeless_or_not)?;
             match self.restore(plan, &kept, progress).await {
                 Ok(started) => return Ok(started),
@@ -171,10 +173,7 @@ fn awakening(plan: &MachinePlan, started: &Started) -> Result<Awakening, Provide
         mac: Some(mac_of(plan.id.as_str()).0),
         address: None,
         ssh_host_keys,
-        root_bytes: match started.origin {
-            Origin::Image => Some(plan.spec.disk.bytes()),
-            Origin::Boot => None,
-        },
+        root_bytes: started.grows.then(|| plan.spec.disk.bytes()),
         now: Timestamp::now(),
     })
 }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use machine_core::MiB;
 use machine_core::promise::awakening::Origin;
 use machine_core::promise::image_source::Ground;
 use machine_core::promise::provider::{MachinePlan, ProviderError};
@@ -12,7 +13,7 @@ use machine_hypervisor::boot_plan::{Backing, Memory, Start};
 use machine_hypervisor::driver::Control;
 use machine_hypervisor::process::Vmm;
 
-use super::boot::Built;
+use super::boot::{Built, mac_of};
 use super::memory_image::{Kept, Lent};
 use super::power_on::Started;
 use super::{CONTROL, LocalProvider, ROOT_DISK, host_refused, of_io, remove_if_there};
@@ -43,28 +44,34 @@ impl LocalProvider {
             memory: Memory { size: plan.spec.memory, backing: Backing::Image(lent.ram) },
             start: Start::Saved { state: lent.state },
             disk,
+            mac: mac_of(plan.id.as_str()),
         })?;
         let vmm = self.launch(ready.plan(&boot)?).await?;
-        let running = self.loaded_and_running(plan, &vmm);
+        let larger = (plan.spec.disk > kept.manifest.key.disk).then_some(plan.spec.disk);
+        let running = self.loaded_and_running(&vmm, larger);
         let (guest, ()) = tokio::try_join!(self.first_answer(&plan.id, &vmm), running)?;
         progress.tell(Report::Ended(StageTime::new(Stage::Restore, begun.elapsed())));
-        Ok(Started { guest, origin: Origin::Image, ssh_host_keys: kept.manifest.ssh_host_keys.clone() })
+        let ssh_host_keys = kept.manifest.ssh_host_keys.clone();
+        Ok(Started { guest, origin: Origin::Image, ssh_host_keys, grows: larger.is_some() })
     }
 
-    async fn loaded_and_running(&self, plan: &MachinePlan, vmm: &Vmm) -> Result<(), ProviderError> {
+    async fn loaded_and_running(&self, vmm: &Vmm, larger: Option<MiB>) -> Result<(), ProviderError> {
         let ready = self.host.ready().await?;
         let control = vmm.control(ready.driver(), CONTROL).await;
         let control = control.map_err(|error| host_refused("reach the VMM", error))?;
-        self.let_go(control.as_ref(), plan).await
+        self.let_go(control.as_ref(), larger).await
     }
 
     /// The state is loaded, the processors run, the disk has its size. Twice is once. QEMU takes the disk into
     /// its hands when the processors go on, and resizes it only then; the guest hears of it and waits for it.
-    pub(super) async fn let_go(&self, control: &dyn Control, plan: &MachinePlan) -> Result<(), ProviderError> {
+    pub(super) async fn let_go(&self, control: &dyn Control, larger: Option<MiB>) -> Result<(), ProviderError> {
         let refused = |error| host_refused("load the guest's state", error);
         control.loaded(CONTROL).await.map_err(refused)?;
         control.resume().await.map_err(refused)?;
-        control.resize_root(plan.spec.disk.bytes()).await.map_err(refused)
+        match larger {
+            Some(size) => control.resize_root(size.bytes()).await.map_err(refused),
+            None => Ok(()),
+        }
     }
 
     /// Where the names of a machine's image are.

@@ -28,7 +28,7 @@ use super::key::Key;
 use super::manifest::Facts;
 use super::store::{self, Kept, Unfinished};
 use super::{Freshly, kernel_of};
-use crate::local::boot::Built;
+use crate::local::boot::{Built, NOBODYS_MAC};
 use crate::local::{CONTROL, LocalProvider, blocking, host, host_refused, of_io};
 
 /// What a warm-up may take.
@@ -38,7 +38,7 @@ const FAREWELL: Duration = Duration::from_millis(20);
 /// Beside the guest's memory: the state, the disk's changes, and room to breathe.
 const SPARE: u64 = 64 << 20;
 
-/// What an image is made of, and by whom it is used.
+/// What an image is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {
     pub(crate) key: Key,
@@ -107,7 +107,7 @@ impl LocalProvider {
         let _permit = self.permit().await?;
         host::make_private_folder(&self.folder(builder))?;
         let template = Ground::Template(&recipe.key.shape.template);
-        self.images.lay_over(template, &made.part(store::DISK), None).await?;
+        self.images.lay_over(template, &made.part(store::DISK), Some(recipe.key.disk)).await?;
         let booting = Instant::now();
         progress.tell(Report::Begun(Stage::Boot));
         let ready = self.host.ready().await?;
@@ -130,7 +130,6 @@ impl LocalProvider {
         let facts = Facts {
             key: recipe.key.clone(),
             made_at: Timestamp::now(),
-            disk_bytes: recipe.parts.root_size.bytes(),
             ssh_host_keys: settled.ssh_host_keys,
             warm_up: recipe.warm_up.clone(),
         };
@@ -152,6 +151,7 @@ impl LocalProvider {
             memory: Memory { size: shape.memory, backing: Backing::Kept(folder.join(store::RAM)) },
             start: Start::Boot(kernel_of(parts)),
             disk: folder.join(store::DISK),
+            mac: NOBODYS_MAC,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What an image depends on. Its digest names the image: whatever differs has another image.
 
-use machine_core::Digest;
 use machine_core::promise::memory_image::Shape;
+use machine_core::{Digest, MiB};
 use machine_hypervisor::ingredients::Ingredients;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,6 +13,8 @@ use super::digest;
 pub(crate) struct Key {
     /// What machines it serves. The template's digest names its kernel and its root disk, too.
     pub(crate) shape: Shape,
+    /// The root disk as the guest sees it: one of two sizes, see `Recipe`.
+    pub(crate) disk: MiB,
     /// The initramfs, with the agent in it.
     pub(crate) initramfs: Digest,
     /// The VMM, the accelerator and the devices.
@@ -34,7 +36,7 @@ impl Key {
 
     /// Whether both serve the same machines, if only they could.
     pub(crate) fn is_sibling(&self, other: &Self) -> bool {
-        self.shape == other.shape
+        (&self.shape, self.disk) == (&other.shape, other.disk)
     }
 
     /// What differs, for people: the name of each fact, and both values where they are short.

@@ -28,8 +28,6 @@ pub(crate) struct Manifest {
     pub(crate) state: Part,
     /// Its root disk as it was when the guest stopped.
     pub(crate) disk: Part,
-    /// The disk's size in bytes as the guest sees it.
-    pub(crate) disk_bytes: u64,
     /// The kinds of SSH host keys that the guest holds.
     pub(crate) ssh_host_keys: Vec<String>,
     /// What was run in it before it was kept.
@@ -41,7 +39,6 @@ pub(crate) struct Manifest {
 pub(crate) struct Facts {
     pub(crate) key: Key,
     pub(crate) made_at: Timestamp,
-    pub(crate) disk_bytes: u64,
     pub(crate) ssh_host_keys: Vec<String>,
     pub(crate) warm_up: Option<String>,
 }
@@ -64,8 +61,8 @@ impl Part {
 
 impl Manifest {
     pub(crate) fn new(facts: Facts, ram: Part, state: Part, disk: Part) -> Self {
-        let Facts { key, made_at, disk_bytes, ssh_host_keys, warm_up } = facts;
-        Self { format: FORMAT, key, made_at, ram, state, disk, disk_bytes, ssh_host_keys, warm_up }
+        let Facts { key, made_at, ssh_host_keys, warm_up } = facts;
+        Self { format: FORMAT, key, made_at, ram, state, disk, ssh_host_keys, warm_up }
     }
 
     /// The bytes of its file.

@@ -19,24 +19,31 @@ use machine_core::promise::image_source::BootParts;
 use machine_core::promise::memory_image::{Fitness, ImageWish, MemoryImage, MemoryImages, Shape};
 use machine_core::promise::provider::ProviderError;
 use machine_core::stage::{Progress, Report, Stage};
-use machine_core::{Digest, MachineId};
+use machine_core::{Digest, MachineId, MiB};
 
 use self::key::Key;
 use super::{LocalProvider, blocking, of_io};
+
+/// The disk of a machine whose maker did not say otherwise.
+const USUAL_DISK: MiB = MiB(10 * 1024);
 
 pub(crate) use bake::Recipe;
 pub(crate) use store::{Check, ImageStore, Kept, Lent};
 
 impl LocalProvider {
-    /// What an image of this shape depends on here and now.
-    pub(crate) async fn recipe(&self, shape: &Shape) -> Result<Recipe, ProviderError> {
+    /// What an image depends on here and now, of this shape and for disks of at least this size.
+    ///
+    /// Growing a file system is much of the work of a restored guest, and most machines have the usual disk.
+    /// So an image's disk has the usual size; smaller disks grow from an image with the template's own.
+    pub(crate) async fn recipe(&self, shape: &Shape, disk: MiB) -> Result<Recipe, ProviderError> {
         let ready = self.host.ready().await?;
         let parts = self.images.parts(&shape.template).await?;
         // Nothing of the machine is part of what its memory depends on: any will do.
         let nobody = MachineId::from_entropy(&[0; machine_core::id::ID_ENTROPY]);
         let plan = self.builder_plan(&nobody, shape, &parts, std::path::Path::new("/"))?;
         let hypervisor = ready.ingredients(&plan)?;
-        let key = Key { shape: shape.clone(), initramfs: parts.initramfs_digest.clone(), hypervisor };
+        let disk = if disk >= USUAL_DISK { USUAL_DISK.max(parts.root_size) } else { parts.root_size };
+        let key = Key { shape: shape.clone(), disk, initramfs: parts.initramfs_digest.clone(), hypervisor };
         Ok(Recipe { key, parts, warm_up: None })
     }
 
@@ -82,7 +89,7 @@ impl LocalProvider {
             Ok(None) => return Ok(None),
             Err(damage) => return Ok(Some(unreadable(id, damage.to_string()))),
         };
-        let fitness = match self.recipe(&kept.manifest.key.shape).await {
+        let fitness = match self.recipe(&kept.manifest.key.shape, kept.manifest.key.disk).await {
             Ok(now) if now.key == kept.manifest.key => Fitness::Fit,
             Ok(now) => Fitness::Stale(kept.manifest.key.differences(&now.key)),
             Err(error) => Fitness::Stale(vec![error.to_string()]),
@@ -112,7 +119,7 @@ pub(crate) enum Freshly {
 #[async_trait]
 impl MemoryImages for LocalProvider {
     async fn build(&self, wish: &ImageWish, progress: &Progress) -> Result<MemoryImage, ProviderError> {
-        let recipe = Recipe { warm_up: wish.warm_up.clone(), ..self.recipe(&wish.shape).await? };
+        let recipe = Recipe { warm_up: wish.warm_up.clone(), ..self.recipe(&wish.shape, USUAL_DISK).await? };
         let found = self.sound_image(&recipe.key, progress).await?;
         if let Some(kept) = found
             && !wish.anew
@@ -180,7 +187,7 @@ fn described(kept: &Kept, fitness: Fitness, built_now: bool) -> MemoryImage {
 fn unreadable(id: &Digest, what: String) -> MemoryImage {
     MemoryImage {
         id: id.clone(),
-        shape: Shape { template: id.clone(), cpus: 0, memory: machine_core::MiB(0) },
+        shape: Shape { template: id.clone(), cpus: 0, memory: MiB(0) },
         created_at: jiff::Timestamp::UNIX_EPOCH,
         size_bytes: 0,
         hypervisor: String::new(),

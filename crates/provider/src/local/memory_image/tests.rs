@@ -20,6 +20,7 @@ fn key(cpus: u32) -> Key {
     let text = |text: &str| text.to_owned();
     Key {
         shape: Shape { template: digest("a"), cpus, memory: MiB(1) },
+        disk: MiB(2),
         initramfs: digest("b"),
         hypervisor: Ingredients {
             hypervisor: text("qemu"),
@@ -37,13 +38,7 @@ fn key(cpus: u32) -> Key {
 }
 
 fn facts(key: Key) -> Facts {
-    Facts {
-        key,
-        made_at: Timestamp::UNIX_EPOCH,
-        disk_bytes: 1 << 20,
-        ssh_host_keys: vec!["rsa".to_owned()],
-        warm_up: None,
-    }
+    Facts { key, made_at: Timestamp::UNIX_EPOCH, ssh_host_keys: vec!["rsa".to_owned()], warm_up: None }
 }
 
 /// A sealed image of some bytes.
