@@ -1,10 +1,12 @@
 //! Where hosts come in: a virtio-serial port, or a unix socket. Moves bytes; reads none.
 //!
 //! ```text
-//! port:  no host ──host opens──▶ connected ──read gives 0──▶ no host
+//! port:  no host ──host opens: the bell──▶ connected ──read gives 0──▶ no host
 //! ```
+//! A host is waited for and not looked for: a guest that was restored answers at once, and one without a host
+//! sleeps.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fs::{Mode, OFlags};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,6 +18,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// Should the kernel ever not ring.
+const LOOK_ANYWAY: Duration = Duration::from_secs(2);
 
 /// Where to serve.
 #[derive(Debug)]
@@ -58,12 +62,11 @@ impl OpenDoor {
         match self {
             Self::Port(port) => {
                 let Some(port) = port.take() else { return Ok(None) };
-                // The kernel reports a hang-up for as long as no host is there: nothing to wait
-                // on but time.
-                let mut pause = FIRST_PAUSE;
-                while is_hung_up(&port)? {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                if is_hung_up(&port)? {
+                    let bell = Bell::at(&port)?;
+                    while is_hung_up(&port)? {
+                        bell.ring().await?;
+                    }
                 }
                 Ok(Some(Transport::Port(crate::sys::watch(port)?)))
             }
@@ -78,6 +81,28 @@ impl OpenDoor {
             (Self::Port(place), Transport::Port(port)) => *place = Some(port.into_inner()),
             (Self::Port(_) | Self::Connect(_) | Self::Listen(_), _) => {}
         }
+    }
+}
+
+/// Rings when something changes at a port. The kernel reports a hang-up for as long as no host is there, so the
+/// runtime, which never forgets one, cannot wait for its end; a change alone can be had by asking for edges.
+struct Bell(AsyncFd<OwnedFd>);
+
+impl Bell {
+    fn at(port: &OwnedFd) -> io::Result<Self> {
+        let bell = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let edges = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+        epoll::add(&bell, port, epoll::EventData::new_u64(0), edges)?;
+        Ok(Self(crate::sys::watch(bell)?))
+    }
+
+    async fn ring(&self) -> io::Result<()> {
+        let Ok(rung) = tokio::time::timeout(LOOK_ANYWAY, self.0.readable()).await else { return Ok(()) };
+        // First forget, then take: a change in between rings again.
+        rung?.clear_ready();
+        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }];
+        epoll::wait(self.0.get_ref(), &mut events[..], Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        Ok(())
     }
 }
 
@@ -175,4 +200,36 @@ async fn exchange_port(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::time::Instant;
+
+    /// A pipe with a name behaves like the port: hung up while nobody is at its other end.
+    #[tokio::test]
+    async fn a_host_that_comes_back_is_noticed_at_once_and_not_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("port");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let port = rustix::fs::open(&path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
+        let host = || File::options().write(true).open(&path).unwrap();
+        drop(host());
+        assert!(is_hung_up(&port).unwrap());
+        let mut door = OpenDoor::Port(Some(port));
+        {
+            let mut waiting = std::pin::pin!(door.wait());
+            let early = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
+            assert!(early.is_err(), "nobody is there");
+            let came = Instant::now();
+            // Unlike the port, a pipe can never be written to from here: its change is the first byte.
+            let mut host = host();
+            host.write_all(b"x").unwrap();
+            waiting.await.unwrap().unwrap();
+            assert!(came.elapsed() < LOOK_ANYWAY / 2, "{:?}", came.elapsed());
+        }
+    }
 }
