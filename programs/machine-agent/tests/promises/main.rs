@@ -6,3 +6,4 @@ mod commands;
 mod files;
 mod stage;
 mod strangers;
+mod waking;
