@@ -24,8 +24,7 @@ pub(crate) async fn measure(home: &Home, boots: usize, report: &mut Report) -> a
         let made = begun.elapsed();
         client.exec(&machine.id, &truth()?).await?;
         let total = begun.elapsed();
-        let folder = machine_folder(home, &machine.id);
-        let by_hand = Plain::like(&folder, home.folder())?;
+        let by_hand = Plain::like(&home.machine_folder(&machine.id), home.folder())?;
         client.destroy(&machine.id, &mut |_| ()).await?;
         let beside = by_hand.boot(&disk).await?;
         // The first round warms the page cache for both.
@@ -47,21 +46,16 @@ async fn fresh_disk(home: &Home) -> anyhow::Result<PathBuf> {
     let client = home.client();
     let machine = client.create(&wish(false)?, &mut |_| ()).await?;
     let copy = home.folder().join("fresh.qcow2");
-    std::fs::copy(machine_folder(home, &machine.id).join("root.qcow2"), &copy).context("no root disk")?;
+    std::fs::copy(home.machine_folder(&machine.id).join("root.qcow2"), &copy).context("no root disk")?;
     client.destroy(&machine.id, &mut |_| ()).await?;
     Ok(copy)
 }
 
 pub(crate) fn wish(start: bool) -> anyhow::Result<CreateMachine> {
-    let wish =
-        serde_json::json!({ "template": "base", "vcpus": 1, "memory_mb": 512, "disk_mb": 10240, "start": start });
+    let wish = serde_json::json!({ "template": "base", "vcpus": 1, "memory_mb": 512, "disk_mb": 10240, "start": start, "cold": true });
     Ok(serde_json::from_value(wish)?)
 }
 
 pub(crate) fn truth() -> anyhow::Result<ExecRequest> {
     Ok(serde_json::from_value(serde_json::json!({ "command": "true" }))?)
-}
-
-fn machine_folder(home: &Home, id: &str) -> PathBuf {
-    home.folder().join("machines").join(id)
 }

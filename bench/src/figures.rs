@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// Times in milliseconds.
+/// Numbers in one unit; times in milliseconds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Samples(Vec<f64>);
 
@@ -18,6 +18,16 @@ pub(crate) struct Figures {
 impl Samples {
     pub(crate) fn add(&mut self, took: std::time::Duration) {
         self.0.push(took.as_secs_f64() * 1000.0);
+    }
+
+    /// Adds a number in whatever unit the samples have.
+    pub(crate) fn push(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    /// The newest sample, as a time; of none, nothing.
+    pub(crate) fn last(&self) -> std::time::Duration {
+        self.0.last().map_or(std::time::Duration::ZERO, |ms| std::time::Duration::from_secs_f64(ms / 1000.0))
     }
 
     /// The figures; of no samples, not-a-number.

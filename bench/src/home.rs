@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 /// See the module.
 pub(crate) struct Home {
     folder: PathBuf,
+    machine: PathBuf,
     server: Child,
 }
 
@@ -20,13 +21,18 @@ impl Home {
     pub(crate) async fn open(machine: &Path, images: &Path) -> anyhow::Result<Self> {
         let machine = machine.canonicalize().with_context(|| format!("no program {}", machine.display()))?;
         let images = images.canonicalize().with_context(|| format!("no folder {}", images.display()))?;
-        let folder = std::env::temp_dir().join(format!("machine-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        std::os::unix::fs::symlink(images, folder.join("images"))?;
+        // Beside the templates: memory images belong on the same file system, and a measurement's on no other.
+        let beside = images.parent().context("the templates have no folder above")?;
+        let folder = beside.join(format!("bench-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("images"))?;
+        for part in ["templates", "refs"] {
+            std::os::unix::fs::symlink(images.join(part), folder.join("images").join(part))?;
+        }
         let log = std::fs::File::create(folder.join("serve.log"))?;
-        let mut server = Command::new(machine);
+        let mut server = Command::new(&machine);
         server.arg("serve").env("MACHINE_HOME", &folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let home = Self { folder, server: server.spawn().context("cannot start the server")? };
+        server.kill_on_drop(true);
+        let home = Self { folder, machine, server: server.spawn().context("cannot start the server")? };
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         while home.client().health().await.is_err() {
             anyhow::ensure!(tokio::time::Instant::now() < deadline, "the server does not answer");
@@ -41,6 +47,31 @@ impl Home {
 
     pub(crate) fn client(&self) -> Client {
         Client::unix(self.folder.join("api.sock"))
+    }
+
+    /// The folder of a machine.
+    pub(crate) fn machine_folder(&self, id: &str) -> PathBuf {
+        self.folder.join("machines").join(id)
+    }
+
+    /// Runs `machine` with these words in this home and gives what it printed.
+    pub(crate) async fn cli(&self, words: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(&self.machine);
+        command.args(words).env("MACHINE_HOME", &self.folder).stdin(Stdio::null()).stderr(Stdio::null());
+        let output = command.output().await?;
+        anyhow::ensure!(output.status.success(), "machine {words:?} failed");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// What a machine's VMM occupies if shared pages are shared out, in MiB.
+    pub(crate) fn vmm_pss_mib(&self, id: &str) -> anyhow::Result<f64> {
+        let record = std::fs::read(self.machine_folder(id).join("run/supervisor.json"))?;
+        let record: serde_json::Value = serde_json::from_slice(&record)?;
+        let pid = record["vmm"]["pid"].as_i64().context("no VMM on record")?;
+        let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
+        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib / 1024.0)
     }
 
     /// What the server occupies, in MiB.

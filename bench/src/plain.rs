@@ -1,13 +1,19 @@
-//! Plain QEMU: the very command line that a machine had, run by hand, until the guest's first line.
+//! Plain QEMU: the very command line that a machine had, run by hand: a boot until the guest's first line, a
+//! restore until the agent's answer and the first command's.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use machine_guest::protocol::Exec;
+use machine_guest::{ExecEvent, GuestLink};
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
 use tokio::process::Command;
+
+use crate::home::Home;
 
 /// What init prints first; nothing of user space comes before it.
 const FIRST_LINE: &str = "machine-agent: ready";
@@ -24,6 +30,18 @@ struct LaunchPlan {
 pub(crate) struct Plain {
     plan: LaunchPlan,
     folder: PathBuf,
+}
+
+/// A restore's command line to repeat, with the image whose parts it names.
+pub(crate) struct PlainRestore {
+    plain: Plain,
+    image: PathBuf,
+}
+
+/// What a restore by hand took, from the start of the process.
+pub(crate) struct Restored {
+    pub(crate) answered: Duration,
+    pub(crate) command: Duration,
 }
 
 impl Plain {
@@ -59,6 +77,25 @@ impl Plain {
         Ok(took)
     }
 
+    /// The same restore, from the image itself: the machine's own names of its parts go with the machine.
+    pub(crate) fn restored_by(mut self, home: &Home) -> anyhow::Result<PlainRestore> {
+        let images = home.folder().join("images/memory");
+        let lent = self
+            .plan
+            .arguments
+            .iter()
+            .find_map(|word| Some(word.split_once("mem-path=")?.1.split(',').next()?.to_owned()));
+        let lent = PathBuf::from(lent.context("the machine was not restored")?);
+        let same = |folder: &PathBuf| same_file(&folder.join("ram"), &lent).unwrap_or(false);
+        let image = std::fs::read_dir(images)?.filter_map(|entry| Some(entry.ok()?.path())).find(same);
+        let image = image.context("the machine's image is gone")?;
+        let own = lent.parent().context("no folder of lent parts")?.display().to_string();
+        for word in &mut self.plan.arguments {
+            *word = word.replace(&own, &image.display().to_string());
+        }
+        Ok(PlainRestore { plain: self, image })
+    }
+
     /// The same words, with sockets and disk of our own.
     fn ours(&self, word: &str, disk: &Path) -> String {
         let parts = word.split(',').map(|part| match part.split_once('=') {
@@ -71,4 +108,84 @@ impl Plain {
         });
         parts.collect::<Vec<_>>().join(",")
     }
+}
+
+impl PlainRestore {
+    /// From starting the process to the agent's welcome, and on to the end of the first `true`.
+    pub(crate) async fn restore(&self) -> anyhow::Result<Restored> {
+        let disk = self.plain.folder.join("plain.qcow2");
+        overlay(&self.image.join("disk.qcow2"), &disk).await?;
+        for name in ["plain-qmp.sock", "plain-agent.sock"] {
+            let _ = std::fs::remove_file(self.plain.folder.join(name));
+        }
+        let begun = Instant::now();
+        let mut child = Command::new(&self.plain.plan.program)
+            .args(self.plain.plan.arguments.iter().map(|word| self.plain.ours(word, &disk)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let restored = tokio::time::timeout(PATIENCE, self.talk(begun)).await.context("plain QEMU says nothing")??;
+        child.kill().await?;
+        Ok(restored)
+    }
+
+    async fn talk(&self, begun: Instant) -> anyhow::Result<Restored> {
+        resume(&self.plain.folder.join("plain-qmp.sock")).await?;
+        let socket = self.plain.folder.join("plain-agent.sock");
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let (guest, _) = GuestLink::connect_unix(&socket, deadline).await?;
+        let answered = begun.elapsed();
+        let mut process = guest.exec(Exec::shell("true")).await?;
+        while let Some(event) = process.next().await? {
+            if let ExecEvent::Exited(_) = event {
+                return Ok(Restored { answered, command: begun.elapsed() });
+            }
+        }
+        anyhow::bail!("the command did not end")
+    }
+}
+
+/// What anybody would do by hand: greet, wait until the state is loaded, let it run.
+async fn resume(socket: &Path) -> anyhow::Result<()> {
+    let stream = loop {
+        match UnixStream::connect(socket).await {
+            Ok(stream) => break stream,
+            Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+        }
+    };
+    let (reader, mut writer) = stream.into_split();
+    let mut lines = BufReader::new(reader).lines();
+    lines.next_line().await?.context("no greeting")?;
+    let mut ask = async |command: &str| -> anyhow::Result<serde_json::Value> {
+        writer.write_all(format!("{{\"execute\":\"{command}\"}}\n").as_bytes()).await?;
+        loop {
+            let line = lines.next_line().await?.context("QEMU closed its socket")?;
+            let answer: serde_json::Value = serde_json::from_str(&line)?;
+            if answer.get("event").is_none() {
+                anyhow::ensure!(answer.get("error").is_none(), "QEMU refused {command}: {answer}");
+                return Ok(answer["return"].clone());
+            }
+        }
+    };
+    ask("qmp_capabilities").await?;
+    while ask("query-status").await?["status"] == "inmigrate" {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    ask("cont").await.map(drop)
+}
+
+async fn overlay(base: &Path, path: &Path) -> anyhow::Result<()> {
+    let _ = std::fs::remove_file(path);
+    let mut tool = Command::new("qemu-img");
+    tool.args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"]).arg(base).arg(path);
+    anyhow::ensure!(tool.status().await.context("qemu-img does not start")?.success(), "qemu-img failed");
+    Ok(())
+}
+
+fn same_file(one: &Path, other: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (one, other) = (std::fs::metadata(one)?, std::fs::metadata(other)?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }

@@ -24,7 +24,7 @@ struct Host {
 
 #[derive(Debug, Serialize)]
 struct Line {
-    what: &'static str,
+    what: String,
     unit: &'static str,
     #[serde(flatten)]
     figures: Figures,
@@ -41,23 +41,29 @@ impl Report {
     }
 
     /// Adds figures, and their ratio to a plain median in the same unit.
-    pub(crate) fn line(&mut self, what: &'static str, unit: &'static str, figures: Figures, plain: Option<f64>) {
+    pub(crate) fn line(&mut self, what: impl Into<String>, unit: &'static str, figures: Figures, plain: Option<f64>) {
         let ratio_of_medians = plain.map(|plain| figures.p50 / plain);
-        self.lines.push(Line { what, unit, figures, ratio_of_medians });
+        self.lines.push(Line { what: what.into(), unit, figures, ratio_of_medians });
     }
 
     /// Adds one number.
-    pub(crate) fn single(&mut self, what: &'static str, unit: &'static str, value: f64) {
+    pub(crate) fn single(&mut self, what: impl Into<String>, unit: &'static str, value: f64) {
         self.line(what, unit, Figures { count: 1, least: value, p50: value, p95: value }, None);
     }
 
-    pub(crate) fn print(&self) {
-        println!("{:<56} {:>5} {:>9} {:>9} {:>9}  {:>6}", "", "n", "least", "p50", "p95", "ratio");
+    /// Tells it on standard output.
+    pub(crate) fn print(&self, json: bool) -> anyhow::Result<()> {
+        if json {
+            println!("{}", serde_json::to_string_pretty(self)?);
+            return Ok(());
+        }
+        println!("{:<64} {:>5} {:>9} {:>9} {:>9}  {:>6}", "", "n", "least", "p50", "p95", "ratio");
         for line in &self.lines {
             let ratio = line.ratio_of_medians.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
             let Figures { count, least, p50, p95 } = line.figures;
-            println!("{:<56} {count:>5} {least:>9.2} {p50:>9.2} {p95:>9.2}  {ratio:>6} {}", line.what, line.unit);
+            println!("{:<64} {count:>5} {least:>9.2} {p50:>9.2} {p95:>9.2}  {ratio:>6} {}", line.what, line.unit);
         }
+        Ok(())
     }
 
     /// Writes the report under the time it began.

@@ -24,6 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("server", &["core", "api", "engine"]),
     ("sdk", &["api"]),
     ("machine-agent", &["agent-protocol"]),
+    ("bench", &["sdk", "guest"]),
 ];
 
 /// May use everything but the testkit and the agent, which is built for the guest.
@@ -31,7 +32,7 @@ const WIRES_EVERYTHING: &str = "machine";
 /// Only ever a dev-dependency.
 const TESTKIT: &str = "testkit";
 /// Run by developers alone, and used by nothing.
-const OUTSIDE: &[&str] = &["tests", "bench", "xtask", TESTKIT];
+const OUTSIDE: &[&str] = &["tests", "xtask", TESTKIT];
 
 /// What the command line may not know of: it has no private door.
 const BEHIND_THE_API: &[&str] = &[

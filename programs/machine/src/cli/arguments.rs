@@ -11,8 +11,8 @@ use machine_sdk::api::{Code, ErrorBody, ErrorDetail};
 
 use super::exit;
 use super::verb::{
-    completion, cp, create, destroy, events, exec, image, inspect, logs, restart, run, serve, start, stop, template,
-    top,
+    bench, completion, cp, create, destroy, events, exec, image, inspect, logs, restart, run, serve, start, stop,
+    template, top,
 };
 
 const AFTER_HELP: &str = "\
@@ -121,6 +121,8 @@ pub(crate) enum Verb {
     Image(image::ImageVerb),
     /// print what happened to machines
     Events(events::EventsArguments),
+    /// measure this computer: what machines cost and how long they take, beside plain QEMU
+    Bench(bench::BenchArguments),
     /// say what this host can do, and how to fix what it cannot
     Doctor,
     /// run the server, or end the one that runs

@@ -94,6 +94,7 @@ async fn dispatch(verb: Verb, desk: &Desk) -> Result<u8, Failure> {
         Verb::Template(asked) => verb::template::template(asked, desk).await,
         Verb::Events(asked) => verb::events::events(asked, desk).await,
         Verb::Serve(asked) => verb::serve::serve(asked, desk).await,
+        Verb::Bench(asked) => verb::bench::bench(asked, desk).await,
         Verb::Version => verb::version::version(desk).await,
         Verb::Completion(asked) => verb::completion::completion(asked, desk),
         Verb::Doctor | Verb::Supervise { .. } | Verb::ProbeKvm => {

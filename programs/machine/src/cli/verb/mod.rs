@@ -1,5 +1,6 @@
 //! The verbs: one file each, with its flags and all that it does on this side of the server.
 
+pub(crate) mod bench;
 pub(crate) mod completion;
 pub(crate) mod cp;
 pub(crate) mod create;

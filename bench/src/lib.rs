@@ -1,0 +1,80 @@
+//! Measures what users wait for, beside plain QEMU in the same run: absolute times vary twofold from hour
+//! to hour on a shared computer, ratios do not. Tells, and writes, only what was measured.
+
+mod boot;
+mod create;
+mod crowd;
+mod exec;
+mod figures;
+mod home;
+mod plain;
+mod report;
+
+use std::path::PathBuf;
+
+/// What to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// A cold boot until the first command's answer.
+    Boot,
+    /// The round trip of a command.
+    Exec,
+    /// Creating machines from memory images of several sizes.
+    Create,
+    /// What many idle machines cost.
+    Crowd,
+    /// All of it.
+    All,
+}
+
+/// One measurement.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// What to measure.
+    pub what: What,
+    /// The program to measure.
+    pub machine: PathBuf,
+    /// A folder of templates that has `base`. Nothing in it is changed; the measurements' own home is made
+    /// beside it.
+    pub images: PathBuf,
+    /// How often; each measurement has a default.
+    pub count: Option<usize>,
+    /// Where results are written; nowhere if absent.
+    pub results: Option<PathBuf>,
+    /// Told on standard output as JSON, not as a table.
+    pub json: bool,
+}
+
+/// Measures and tells. Everything made for it is gone afterwards.
+///
+/// # Errors
+/// If something could not be measured.
+pub async fn run(wish: &Wish) -> anyhow::Result<()> {
+    let home = home::Home::open(&wish.machine, &wish.images).await?;
+    let mut report = report::Report::begin();
+    let measured = measure(wish, &home, &mut report).await;
+    home.close().await?;
+    measured?;
+    report.print(wish.json)?;
+    if let Some(folder) = &wish.results {
+        eprintln!("written: {}", report.write(folder)?.display());
+    }
+    Ok(())
+}
+
+async fn measure(wish: &Wish, home: &home::Home, report: &mut report::Report) -> anyhow::Result<()> {
+    let wants = |what| wish.what == what || wish.what == What::All;
+    if wants(What::Boot) {
+        boot::measure(home, wish.count.unwrap_or(20), report).await?;
+    }
+    if wants(What::Exec) {
+        exec::measure(home, wish.count.unwrap_or(300), report).await?;
+    }
+    if wants(What::Create) {
+        create::measure(home, wish.count.unwrap_or(20), report).await?;
+    }
+    if wants(What::Crowd) {
+        crowd::measure(home, wish.count.unwrap_or(100), report).await?;
+    }
+    Ok(())
+}
