@@ -19,7 +19,7 @@ mod ssh_keys;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -65,6 +65,8 @@ pub struct LocalProvider {
     /// One image is made at a time.
     baking: Arc<tokio::sync::Mutex<()>>,
     starting: Arc<Semaphore>,
+    /// The machine of nobody that boots for an image now.
+    builder: Arc<Mutex<Option<MachineId>>>,
 }
 
 impl LocalProvider {
@@ -78,8 +80,20 @@ impl LocalProvider {
         let host = Arc::new(LocalHost::new(settings.clone()));
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         let starting = Arc::new(Semaphore::new(cpus * STARTS_A_CPU));
-        let (seats, baking, settings) = (Arc::default(), Arc::default(), Arc::new(settings));
-        Ok(Self { settings, host, images, door, seats, store, baking, starting })
+        let (seats, baking, builder, settings) = (Arc::default(), Arc::default(), Arc::default(), Arc::new(settings));
+        Ok(Self { settings, host, images, door, seats, store, baking, starting, builder })
+    }
+
+    /// Ends what nobody would miss: a machine that boots for an image. The machines go on.
+    ///
+    /// # Errors
+    /// If it cannot be ended.
+    pub async fn close(&self) -> Result<(), ProviderError> {
+        let builder = self.builder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match builder {
+            Some(builder) => self.remove(&builder).await,
+            None => Ok(()),
+        }
     }
 
     /// The end of a machine's console, at most `most` bytes.

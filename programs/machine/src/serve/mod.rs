@@ -9,6 +9,7 @@
 mod boot_logs;
 mod lock;
 mod log;
+mod scrub;
 mod surroundings;
 
 use std::path::{Path, PathBuf};
@@ -59,6 +60,8 @@ pub(crate) async fn serve(settings: &Settings, caller: Caller) -> anyhow::Result
     let listener = listen(&settings.socket())?;
     point_to_socket(settings);
     info!(home = %settings.home.display(), pid = std::process::id(), "serving");
+    let scrubbed = parts.provider.clone();
+    let scrubbing = tokio::spawn(async move { scrub::scrub(scrubbed.as_ref()).await });
     let (farewell, mut asked) = mpsc::channel(1);
     machine_server::serve(listener, parts.server(settings, farewell), async {
         let then = tokio::select! {
@@ -71,6 +74,10 @@ pub(crate) async fn serve(settings: &Settings, caller: Caller) -> anyhow::Result
         }
     })
     .await;
+    scrubbing.abort();
+    if let Err(error) = parts.provider.close().await {
+        warn!(%error, "what boots for a memory image cannot be ended; the next server will");
+    }
     leave(settings);
     info!("ended");
     Ok(())

@@ -9,6 +9,7 @@
 //! server leaves of it is removed as an orphan, and the unfinished image by the store's sweep.
 
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -74,8 +75,10 @@ impl LocalProvider {
         let made = self.store.begin(&id).map_err(|error| of_io("begin a memory image", &error))?;
         let builder = builder(&id);
         self.remove(&builder).await?;
+        self.note_builder(Some(builder.clone()));
         let facts = self.boot_and_save(&builder, recipe, &made, progress).await;
         self.remove(&builder).await?;
+        self.note_builder(None);
         let (facts, begun) = facts?;
         let store = self.store.clone();
         let kept = blocking(move || store.seal(made, facts)).await?;
@@ -83,6 +86,10 @@ impl LocalProvider {
         progress.tell(Report::Ended(StageTime::new(Stage::Keep, begun.elapsed())));
         tracing::info!(image = %id, bytes = kept.occupies(), "a memory image was made");
         Ok(kept)
+    }
+
+    fn note_builder(&self, builder: Option<MachineId>) {
+        *self.builder.lock().unwrap_or_else(PoisonError::into_inner) = builder;
     }
 
     /// A guest's memory that finds no room would kill its VMM with a signal; better said before.
