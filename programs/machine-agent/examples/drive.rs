@@ -1,8 +1,9 @@
-//! Drives an agent behind a unix socket by hand: `drive SOCKET LINE...` runs lines of shell.
+//! Drives an agent behind a unix socket by hand: `drive SOCKET WORD...`, where a word is `ping`, `measure`,
+//! `wake=NAME` (as if restored), `boot=NAME`, `settle`, `off`, or a line of shell.
 #![expect(clippy::unwrap_used, reason = "a tool for whoever works on the agent: the first error ends it")]
 
 use machine_guest::GuestLink;
-use machine_guest::protocol::{Exec, Identify};
+use machine_guest::protocol::{Exec, WakeAs, WakeOrigin};
 use std::time::{Duration, Instant, SystemTime};
 
 #[tokio::main]
@@ -12,16 +13,13 @@ async fn main() {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let (link, welcome) = GuestLink::connect_unix(arguments[0].as_ref(), deadline).await.unwrap();
     println!("{:?} {welcome:?}", began.elapsed());
-    if arguments.get(1).is_some_and(|word| word == "identify") {
-        let hostname = Some("smoke".to_owned());
-        let entropy = Some(vec![7; 32]);
-        link.identify(Identify { hostname, entropy, ..Identify::default() }).await.unwrap();
-        link.set_clock(SystemTime::now()).await.unwrap();
-    }
     for line in &arguments[1..] {
         let began = Instant::now();
         match line.as_str() {
-            "identify" => {}
+            "settle" => println!("{:?} {:?}", link.settle().await.unwrap(), began.elapsed()),
+            word if word.starts_with("wake=") || word.starts_with("boot=") => {
+                println!("{:?} {:?}", link.wake_as(waking(word)).await, began.elapsed());
+            }
             "ping" => {
                 for _ in 0..300 {
                     link.ping().await.unwrap();
@@ -43,5 +41,24 @@ async fn main() {
                 Err(error) => println!("{error}"),
             },
         }
+    }
+}
+
+fn waking(word: &str) -> WakeAs {
+    let (origin, name) = word.split_once('=').unwrap();
+    let number = name.bytes().fold(0_u8, u8::wrapping_add);
+    WakeAs {
+        id: format!("m{name}"),
+        generation: 1,
+        origin: if origin == "wake" { WakeOrigin::Image } else { WakeOrigin::Boot },
+        unix_nanos: u64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos()).unwrap(),
+        entropy: vec![number; 64],
+        hostname: name.to_owned(),
+        machine_id: format!("{number:02x}").repeat(16),
+        mac: Some([2, 0, 0, 0, 0, number]),
+        address: None,
+        env: [("NAME".to_owned(), name.to_owned())].into(),
+        ssh_host_keys: Vec::new(),
+        root_bytes: std::env::var("ROOT_BYTES").ok().map(|bytes| bytes.parse().unwrap()),
     }
 }
