@@ -235,7 +235,7 @@ pub trait Control: Send + Sync {
     /// Stops its processors. Twice is once.
     async fn pause(&self) -> Result<(), ControlError>;
 
-    /// Lets its processors go on. Twice is once.
+    /// Lets its processors go on; while a state is being loaded, as soon as it is. Twice is once.
     async fn resume(&self) -> Result<(), ControlError>;
 
     /// Presses the power button; whether the guest follows is the guest's affair.
@@ -245,7 +245,8 @@ pub trait Control: Send + Sync {
     /// paused and its memory `Kept`; it stays paused. Not synced: that is for who keeps it.
     async fn save_state(&self, file: &Path) -> Result<(), ControlError>;
 
-    /// Waits until the state of a plan's `Start::Saved` is loaded and the VMM rests paused. Mostly called by
+    /// Waits until the state of a plan's `Start::Saved` is loaded: the VMM rests paused, or goes on if it was
+    /// told to. Mostly called by
     /// `Vmm::loaded`, which also tells how a VMM ended that could not load it.
     async fn loaded(&self, within: Duration) -> Result<(), ControlError>;
 

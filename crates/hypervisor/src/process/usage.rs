@@ -15,7 +15,7 @@ use crate::boot_plan::{Backing, Memory};
 pub struct VmmUsage {
     /// Memory that is present, shared or not.
     pub resident: u64,
-    /// Memory that nobody else maps.
+    /// Memory that is its own and that the host cannot drop: pages of a file that it only read are not.
     pub private: u64,
     /// The guest's memory that is its own: what it changed since its image, or all that is present without
     /// one. Zero if the kernel's list does not show which memory is the guest's.
@@ -142,7 +142,8 @@ impl Mapping {
         let into = match name {
             "Rss" => &mut self.resident,
             "Anonymous" => &mut self.anonymous,
-            "Private_Clean" | "Private_Dirty" | "Private_Hugetlb" => &mut self.private,
+            // Clean pages are a program's or an image's, and private only until another maps them.
+            "Private_Dirty" | "Private_Hugetlb" => &mut self.private,
             _ => return,
         };
         let kib: Option<u64> = rest.split_ascii_whitespace().next().and_then(|number| number.parse().ok());

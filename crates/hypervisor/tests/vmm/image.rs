@@ -15,7 +15,7 @@ use crate::qemu::{Real, SOON, create_disk};
 crate::promises! {
     machines_of_an_image_go_on_from_it_and_never_write_it, a_restored_machine_gets_a_larger_disk,
     a_state_that_is_not_whole_ends_its_vmm, memory_that_is_missing_or_short_is_named,
-    only_a_paused_machine_is_saved_and_only_once, a_full_disk_is_told_and_leaves_nothing,
+    a_machine_told_to_go_on_while_it_loads_does, only_a_paused_machine_is_saved_and_only_once, a_full_disk_is_told_and_leaves_nothing,
     what_a_vmm_costs_is_known,
 }
 
@@ -135,6 +135,20 @@ async fn machines_of_an_image_go_on_from_it_and_never_write_it() {
         assert_eq!(Vmm::log_tail(&plan.run, 100).unwrap(), b"");
     }
     assert!(fs::read(&kept.memory).unwrap() == memory && fs::read(&kept.state).unwrap() == state);
+}
+
+/// The shortest way: nobody waits between the two.
+async fn a_machine_told_to_go_on_while_it_loads_does() {
+    let Some(kept) = Kept::new().await else { return };
+    let plan = kept.restore("hasty").await;
+    let vmm = kept.real.start(&plan).await;
+    let control = kept.real.control(&vmm).await;
+    control.resume().await.unwrap();
+    vmm.loaded(&*control, SOON).await.unwrap();
+    assert_eq!(control.status().await.unwrap(), VmmStatus::Running);
+    control.resize_root(100 << 20).await.unwrap();
+    until_more(&plan.run, 1).await;
+    vmm.kill().await.unwrap();
 }
 
 async fn a_restored_machine_gets_a_larger_disk() {

@@ -6,7 +6,7 @@ use machine_core::MachineId;
 use machine_core::machine::Generation;
 use machine_hypervisor::boot_plan::RunFolder;
 use machine_hypervisor::launch_plan::LaunchPlan;
-use machine_hypervisor::process::{Ending, ExitRecord, LaunchError, Vmm, this_program};
+use machine_hypervisor::process::{Ending, ExitRecord, LaunchError, Vmm, supervisors, this_program};
 
 pub(crate) struct Stage {
     pub(crate) home: tempfile::TempDir,
@@ -38,6 +38,17 @@ impl Stage {
 
     pub(crate) async fn launch(&self, shell: &str) -> Result<Vmm, LaunchError> {
         Vmm::launch(&self.plan("/bin/sh", &["-c", shell]), &this_program()).await
+    }
+}
+
+/// A promise that is not kept panics, and its VMMs would run on.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for left in supervisors(self.home.path()).unwrap_or_default() {
+            let pid = rustix::process::Pid::from_raw(left.process.pid).unwrap();
+            // It may be ending already; its VMM goes with it.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
     }
 }
 
