@@ -62,6 +62,16 @@ impl Home {
         fs::create_dir(&memory).expect("the tests' folder can be written");
     }
 
+    /// Goes on with the same memory images under names of its own: what it removes, others keep.
+    pub(crate) fn own_memory_images(&self) {
+        let (memory, aside) = (self.folder.join("images/memory"), self.folder.join("images/aside"));
+        let shared = fs::canonicalize(&memory).expect("it is a link");
+        let copied = Command::new("cp").arg("-al").arg(shared).arg(&aside).status().expect("cp is installed");
+        assert!(copied.success());
+        fs::remove_file(&memory).expect("it was a link");
+        fs::rename(&aside, &memory).expect("the tests' folder can be written");
+    }
+
     /// Puts a script in the place of QEMU from the server's next start on.
     pub(crate) fn replace_qemu(&mut self, script: &str) {
         let bin = self.folder.join("bin");

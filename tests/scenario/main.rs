@@ -5,4 +5,6 @@ mod crash;
 mod faults;
 mod files;
 mod home;
+mod image_faults;
+mod images;
 mod refusals;

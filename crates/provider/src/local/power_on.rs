@@ -74,7 +74,7 @@ impl LocalProvider {
         let origin = if self.lent(plan).ram.exists() { Origin::Image } else { Origin::Boot };
         let status = control.status().await.map_err(refused)?;
         if origin == Origin::Image && matches!(status, VmmStatus::Starting | VmmStatus::Paused | VmmStatus::Running) {
-            self.let_go(control.as_ref(), Some(plan.spec.disk)).await?;
+            self.let_go(vmm, control.as_ref(), Some(plan.spec.disk)).await?;
         }
         let guest = self.first_answer(&plan.id, vmm).await?;
         let ssh_host_keys =

@@ -59,15 +59,21 @@ impl LocalProvider {
         let ready = self.host.ready().await?;
         let control = vmm.control(ready.driver(), CONTROL).await;
         let control = control.map_err(|error| host_refused("reach the VMM", error))?;
-        self.let_go(control.as_ref(), larger).await
+        self.let_go(vmm, control.as_ref(), larger).await
     }
 
     /// The state is loaded, the processors run, the disk has its size. Twice is once. QEMU takes the disk into
     /// its hands when the processors go on, and resizes it only then; the guest hears of it and waits for it.
-    pub(super) async fn let_go(&self, control: &dyn Control, larger: Option<MiB>) -> Result<(), ProviderError> {
+    pub(super) async fn let_go(
+        &self,
+        vmm: &Vmm,
+        control: &dyn Control,
+        larger: Option<MiB>,
+    ) -> Result<(), ProviderError> {
         let refused = |error| host_refused("load the guest's state", error);
-        control.loaded(CONTROL).await.map_err(refused)?;
+        // Told to go on while it still loads, it goes on once it has: one answer less to wait for.
         control.resume().await.map_err(refused)?;
+        vmm.loaded(control, CONTROL).await.map_err(|error| host_refused("load the guest's state", error))?;
         match larger {
             Some(size) => control.resize_root(size.bytes()).await.map_err(refused),
             None => Ok(()),
