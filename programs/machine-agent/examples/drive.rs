@@ -1,5 +1,5 @@
 //! Drives an agent behind a unix socket by hand: `drive SOCKET WORD...`, where a word is `ping`, `measure`,
-//! `wake=NAME` (as if restored), `boot=NAME`, `settle`, `off`, or a line of shell.
+//! `wake=NAME[:BYTES OF THE ROOT DISK]` (as if restored), `boot=NAME`, `settle`, `off`, or a line of shell.
 #![expect(clippy::unwrap_used, reason = "a tool for whoever works on the agent: the first error ends it")]
 
 use machine_guest::GuestLink;
@@ -46,6 +46,7 @@ async fn main() {
 
 fn waking(word: &str) -> WakeAs {
     let (origin, name) = word.split_once('=').unwrap();
+    let (name, root_bytes) = name.split_once(':').map_or((name, None), |(name, bytes)| (name, bytes.parse().ok()));
     let number = name.bytes().fold(0_u8, u8::wrapping_add);
     WakeAs {
         id: format!("m{name}"),
@@ -59,6 +60,6 @@ fn waking(word: &str) -> WakeAs {
         address: None,
         env: [("NAME".to_owned(), name.to_owned())].into(),
         ssh_host_keys: Vec::new(),
-        root_bytes: std::env::var("ROOT_BYTES").ok().map(|bytes| bytes.parse().unwrap()),
+        root_bytes,
     }
 }

@@ -5,22 +5,41 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
+/// Names and lists of names are shorter.
+const USUAL: usize = 4096;
+
 /// Makes the file hold `content`. It is written over, not emptied first: the kernel would then write it to the
 /// disk at once, and whoever waits for this waits for that.
 pub(crate) fn ensure(path: &Path, content: &str) -> io::Result<()> {
-    let has = match fs::read(path) {
-        Ok(has) if has == content.as_bytes() => return Ok(()),
-        Ok(has) => has.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(error),
-    };
-    // Nobody but us writes to it between these lines, and a file is longer than it was only by this.
-    let file = File::options().write(true).create(true).truncate(false).open(path)?;
+    edit(path, |_| content.to_owned())
+}
+
+/// Makes a file hold what `change` makes of what it holds.
+pub(crate) fn edit(path: &Path, change: impl FnOnce(&str) -> String) -> io::Result<()> {
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+    let has = read_all(&file)?;
+    // What is no text is not kept: these are files of names.
+    let content = change(&String::from_utf8_lossy(&has));
+    if has == content.as_bytes() {
+        return Ok(());
+    }
     file.write_all_at(content.as_bytes(), 0)?;
-    if has > content.len() {
+    if has.len() > content.len() {
         file.set_len(u64::try_from(content.len()).unwrap_or_default())?;
     }
     Ok(())
+}
+
+/// In one read, if it is as small as it should be.
+fn read_all(file: &File) -> io::Result<Vec<u8>> {
+    let (mut has, mut chunk) = (Vec::new(), [0; USUAL]);
+    loop {
+        let count = file.read_at(&mut chunk, u64::try_from(has.len()).unwrap_or_default())?;
+        has.extend_from_slice(&chunk[..count]);
+        if count < USUAL {
+            return Ok(has);
+        }
+    }
 }
 
 /// Puts a whole new file in place of whatever has the name; nobody sees half of it, and it never had other rights.

@@ -6,7 +6,7 @@ use crate::life::Life;
 use crate::line::Line;
 use crate::power::{Init, Power};
 use crate::reaper::Reaper;
-use crate::wake::{World, boot_id};
+use crate::wake::{BOOT_ID, World};
 use crate::{exec, files, identity, measure};
 use machine_agent_protocol::{AgentFacts, AgentState, Answer, Request};
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ fn facts() -> AgentFacts {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     AgentFacts {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        boot_id: read(boot_id::TOLD),
+        boot_id: read(BOOT_ID),
         kernel: read("/proc/sys/kernel/osrelease"),
         state: AgentState::Ready,
     }

@@ -13,6 +13,8 @@ use std::path::Path;
 use std::time::Duration;
 
 const LONGEST_NAME: usize = 64;
+/// Debian's address for a host's own name.
+const OWN_ADDRESS: &str = "127.0.1.1";
 const MACHINE_ID: &str = "/etc/machine-id";
 /// Most often a link to the other.
 const DBUS_ID: &str = "/var/lib/dbus/machine-id";
@@ -26,7 +28,7 @@ pub(crate) fn set_clock(clock: &SetClock) -> Result<Answer, Failed> {
 /// The host's old words for another part.
 pub(crate) fn identify(house: &House, identify: Identify) -> Result<Answer, Failed> {
     if let Some(entropy) = &identify.entropy {
-        stir(entropy)?;
+        stir(entropy).map(drop)?;
     }
     if let Some(hostname) = &identify.hostname {
         check_hostname(hostname)?;
@@ -49,12 +51,13 @@ pub(crate) fn set_time(since: Duration) -> Result<(), Failed> {
         .map_err(|error| failed("cannot set the clock", &error.into()))
 }
 
-/// Stirs into the kernel's random numbers; what it gives afterwards depends on it.
-pub(crate) fn stir(entropy: &[u8]) -> Result<(), Failed> {
-    let stirred: io::Result<()> = (|| {
-        let mut urandom = File::options().write(true).open("/dev/urandom")?;
+/// Stirs into the kernel's random numbers, and answers their source: what it gives from now on depends on it.
+pub(crate) fn stir(entropy: &[u8]) -> Result<File, Failed> {
+    let stirred: io::Result<File> = (|| {
+        let mut urandom = File::options().read(true).write(true).open("/dev/urandom")?;
         urandom.write_all(entropy)?;
-        sys::reseed(urandom.as_fd())
+        sys::reseed(urandom.as_fd())?;
+        Ok(urandom)
     })();
     stirred.map_err(|error| failed("cannot stir in entropy", &error))
 }
@@ -79,17 +82,23 @@ pub(crate) fn become_host(hostname: &str) -> Result<(), Failed> {
         .map_err(|error| failed(format_args!("cannot become {hostname}"), &error.into()))?;
     write("/etc/hostname", &format!("{hostname}\n"))?;
     // Without an address for its own name, sudo and others wait or complain.
-    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_else(|_| "127.0.0.1\tlocalhost\n".to_owned());
-    write("/etc/hosts", &hosts_with(&hosts, hostname))
+    edit("/etc/hosts", |hosts| hosts_with(hosts, &format!("{OWN_ADDRESS}\t{hostname}\n")))
+}
+
+/// As before the first boot: whoever wakes next gets a name of its own. Files that were longer would have to be
+/// cut then, which costs more than to write.
+pub(crate) fn become_no_host() -> Result<(), Failed> {
+    write("/etc/hostname", "\n")?;
+    edit("/etc/hosts", |hosts| hosts_with(hosts, ""))
 }
 
 pub(crate) fn become_machine(id: &str) -> Result<(), Failed> {
     write_machine_id(&format!("{id}\n"))
 }
 
-/// As before the first boot: whoever wakes next gets an id of its own.
+/// As before the first boot, in systemd's word for it: whoever wakes next gets an id of its own.
 pub(crate) fn become_no_machine() -> Result<(), Failed> {
-    write_machine_id("")
+    write_machine_id("uninitialized\n")
 }
 
 fn write_machine_id(text: &str) -> Result<(), Failed> {
@@ -104,9 +113,15 @@ fn write(path: &str, text: &str) -> Result<(), Failed> {
     content::ensure(Path::new(path), text).map_err(|error| failed(format_args!("cannot write {path}"), &error))
 }
 
-fn hosts_with(hosts: &str, hostname: &str) -> String {
-    let kept = hosts.lines().filter(|line| !line.starts_with("127.0.1.1"));
-    kept.chain([format!("127.0.1.1\t{hostname}").as_str()]).fold(String::new(), |all, line| all + line + "\n")
+fn edit(path: &str, change: impl FnOnce(&str) -> String) -> Result<(), Failed> {
+    content::edit(Path::new(path), change).map_err(|error| failed(format_args!("cannot write {path}"), &error))
+}
+
+/// With `own`, a line or none, in place of the line of the name.
+fn hosts_with(hosts: &str, own: &str) -> String {
+    let hosts = if hosts.is_empty() { "127.0.0.1\tlocalhost\n" } else { hosts };
+    let kept = hosts.lines().filter(|line| !line.starts_with(OWN_ADDRESS));
+    kept.fold(String::new(), |all, line| all + line + "\n") + own
 }
 
 #[cfg(test)]
@@ -115,9 +130,10 @@ mod tests {
 
     #[test]
     fn the_guest_knows_its_own_name_once() {
-        let once = hosts_with("127.0.0.1\tlocalhost\n", "a");
-        assert_eq!(hosts_with(&once, "b"), "127.0.0.1\tlocalhost\n127.0.1.1\tb\n");
-        assert_eq!(hosts_with(&once, "a"), once);
+        let once = hosts_with("", "127.0.1.1\ta\n");
+        assert_eq!(hosts_with(&once, "127.0.1.1\tb\n"), "127.0.0.1\tlocalhost\n127.0.1.1\tb\n");
+        assert_eq!(hosts_with(&once, "127.0.1.1\ta\n"), once);
+        assert_eq!(hosts_with(&once, ""), "127.0.0.1\tlocalhost\n");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use crate::power::Init;
 use crate::settle::settle;
-use crate::wake::{Waking, World, parse, wake};
+use crate::wake::{Before, Waking, World, parse, wake};
 use machine_agent_protocol::{Answer, Failed, FailureCode, WakeAs};
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -73,18 +73,25 @@ impl Life {
 }
 
 async fn live(mut inbox: mpsc::Receiver<Order>, world: World) {
-    let mut done = None;
+    let mut before = Before::Nothing;
     while let Some(Order { wish, reply }) = inbox.recv().await {
+        let last = std::mem::replace(&mut before, Before::Nothing);
         let answer = match wish {
-            Wish::Wake(waking) => wake(&world, &waking, done.take()).await.map(|now| {
-                let woken = now.woken();
-                done = Some(now);
-                Answer::Woken(woken)
+            Wish::Wake(waking) => match wake(&world, &waking, &last).await {
+                Ok(woken) => {
+                    before = Before::Woke(waking.which, woken.clone());
+                    Ok(Answer::Woken(woken))
+                }
+                Err(failed) => {
+                    // What it rested with is still there for the next attempt.
+                    before = last;
+                    Err(failed)
+                }
+            },
+            Wish::Settle => settle(&world, last).await.map(|(settled, resting)| {
+                before = Before::Rested(resting);
+                Answer::Settled(settled)
             }),
-            Wish::Settle => {
-                done = None;
-                settle(&world).await.map(Answer::Settled)
-            }
         };
         // Whoever asked may have left.
         reply.send(answer).ok();

@@ -1,10 +1,14 @@
 //! The loopback, and eth0 with the address that the host gives: at boot, and whenever it says another.
 
 use crate::netlink::Netlink;
+use crate::sys;
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 
 const RESOLVER: &str = "/etc/resolv.conf";
 const NO_IPV6: &str = "/proc/sys/net/ipv6/conf/eth0/disable_ipv6";
@@ -41,18 +45,65 @@ pub(crate) fn up(address: Option<&Address>) -> Result<(), NetworkError> {
     resolver(address)
 }
 
-/// Later: what is absent, or already so, stays.
-pub(crate) fn change(mac: Option<[u8; 6]>, address: Option<&Address>) -> Result<(), NetworkError> {
-    if mac.is_none() && address.is_none() {
+/// A guest at rest: eth0 has no address that IPv6 made of its card's, and a new one is quickly set.
+#[derive(Debug)]
+pub(crate) struct Resting {
+    socket: OwnedFd,
+    ipv6: bool,
+}
+
+impl Resting {
+    /// None without eth0.
+    pub(crate) fn lie_down() -> io::Result<Option<Self>> {
+        if !Path::new("/sys/class/net/eth0").exists() {
+            return Ok(None);
+        }
+        let socket = card_socket()?;
+        Ok(Some(Self { socket, ipv6: ipv6_off()? }))
+    }
+
+    pub(crate) fn become_card(&self, mac: [u8; 6]) -> Result<(), NetworkError> {
+        set_mac(&self.socket, mac).map_err(set_up("eth0"))
+    }
+
+    /// Whether IPv6 is to make its addresses anew. It takes a second to be sure of them in any case, so nobody
+    /// waits for it.
+    pub(crate) fn wants_ipv6(&self) -> bool {
+        self.ipv6
+    }
+}
+
+/// What `Resting` wants afterwards.
+pub(crate) fn ipv6_on() {
+    if let Err(error) = fs::write(NO_IPV6, "0") {
+        crate::console::say(format_args!("cannot use IPv6 again: {error}"));
+    }
+}
+
+/// Gives eth0 this card's address, if it has another.
+pub(crate) fn become_card(mac: [u8; 6]) -> Result<(), NetworkError> {
+    if has_mac(mac) {
         return Ok(());
     }
+    // Fails if there is no such card.
+    index("eth0")?;
+    let changed = || {
+        // The addresses that IPv6 made of the old one go with it, and come again from the new one.
+        let ipv6 = ipv6_off()?;
+        set_mac(&card_socket()?, mac)?;
+        if ipv6 { fs::write(NO_IPV6, "0") } else { Ok(()) }
+    };
+    changed().map_err(set_up("eth0"))
+}
+
+/// Gives eth0 this address in the network, and no other.
+pub(crate) fn readdress(address: &Address) -> Result<(), NetworkError> {
     let eth0 = index("eth0")?;
-    let netlink = Netlink::open().map_err(set_up("eth0"))?;
-    if let Some(mac) = mac.filter(|mac| !has_mac(*mac)) {
-        become_card(&netlink, eth0, mac).map_err(set_up("eth0"))?;
-    }
-    let Some(address) = address else { return Ok(()) };
-    readdress(&netlink, eth0, address).map_err(set_up("eth0"))?;
+    let changed = || {
+        let netlink = Netlink::open()?;
+        replace_addresses(&netlink, eth0, address)
+    };
+    changed().map_err(set_up("eth0"))?;
     resolver(address)
 }
 
@@ -65,28 +116,33 @@ fn has_mac(mac: [u8; 6]) -> bool {
     text.trim_end() == mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-fn become_card(netlink: &Netlink, eth0: u32, mac: [u8; 6]) -> io::Result<()> {
-    // The addresses that IPv6 made of the old one go with it, and come again from the new one.
-    let ipv6 = fs::read(NO_IPV6).is_ok_and(|text| text.starts_with(b"0"));
-    if ipv6 {
+/// Whether it was on.
+fn ipv6_off() -> io::Result<bool> {
+    let on = fs::read(NO_IPV6).is_ok_and(|text| text.starts_with(b"0"));
+    if on {
         fs::write(NO_IPV6, "1")?;
     }
-    match netlink.set_mac(eth0, mac) {
-        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
-            // A card that cannot change while it works. Its routes come back with the address.
-            netlink.take_down(eth0)?;
-            netlink.set_mac(eth0, mac)?;
-            netlink.bring_up(eth0)?;
-        }
-        changed => changed?,
-    }
-    if ipv6 {
-        fs::write(NO_IPV6, "0")?;
-    }
-    Ok(())
+    Ok(on)
 }
 
-fn readdress(netlink: &Netlink, eth0: u32, address: &Address) -> io::Result<()> {
+fn card_socket() -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?)
+}
+
+fn set_mac(socket: &OwnedFd, mac: [u8; 6]) -> io::Result<()> {
+    match sys::set_mac(socket.as_fd(), c"eth0", mac) {
+        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
+            // A card that cannot change while it works. Its routes come back with the address.
+            let (netlink, eth0) = (Netlink::open()?, index("eth0").map_err(io::Error::other)?);
+            netlink.take_down(eth0)?;
+            sys::set_mac(socket.as_fd(), c"eth0", mac)?;
+            netlink.bring_up(eth0)
+        }
+        changed => changed,
+    }
+}
+
+fn replace_addresses(netlink: &Netlink, eth0: u32, address: &Address) -> io::Result<()> {
     let has = netlink.addresses(eth0)?;
     let wanted = (address.ip, address.prefix);
     // First the old ones: an address in their network would leave with them.

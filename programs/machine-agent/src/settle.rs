@@ -1,17 +1,22 @@
 //! Coming to rest, so that the guest can be kept as an image: nothing half done, nothing unwritten, nobody's
 //! identity, and what the first command of a machine made of it needs is in memory.
 //!
-//! A guest that goes on after it works as before, but has no machine-id and no environment until it is woken.
+//! A guest that goes on after it works as before, but has no name in its files, no IPv6 and no environment until
+//! it is woken.
 
 use crate::exec::stdio;
+use crate::failure::failed;
 use crate::house::DefaultEnv;
-use crate::wake::{World, boot_id, forget_leftovers, keys};
-use crate::{failure, grow, identity, script, users};
+use crate::wake::{Before, Resting, World, keys};
+use crate::{content, grow, identity, script, users};
 use machine_agent_protocol::{Failed, Settled};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
+/// What systems keep of themselves, beside their names: chance for the next boot, and secrets made of it.
+const LEFTOVERS: [&str; 3] =
+    ["/var/lib/systemd/random-seed", "/var/lib/systemd/credential.secret", "/var/lib/NetworkManager/secret_key"];
 /// Services that never rest do not keep the guest from being kept.
 const QUIET_PATIENCE: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -20,17 +25,23 @@ const QUIET_LOOKS: u32 = 3;
 const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Rests, and answers what a machine made of this guest needs of its own.
-pub(crate) async fn settle(world: &World) -> Result<Settled, Failed> {
+pub(crate) async fn settle(world: &World, before: Before) -> Result<(Settled, Resting), Failed> {
     grow::settle().await;
+    identity::become_no_host()?;
     identity::become_no_machine()?;
-    forget_leftovers()?;
+    for path in LEFTOVERS {
+        content::remove(Path::new(path)).map_err(|error| failed(format_args!("cannot remove {path}"), &error))?;
+    }
     world.env.send_replace(DefaultEnv::new());
-    boot_id::take_over().map_err(|error| failure::failed("cannot tell the boot id", &error))?;
+    let resting = match before {
+        Before::Rested(resting) => resting.turn_over(),
+        Before::Nothing | Before::Woke(..) => Resting::lie_down()?,
+    };
     let ssh_host_keys = keys::kinds(Path::new(keys::FOLDER));
     run_nothing(world).await;
     quiet().await;
     rustix::fs::sync();
-    Ok(Settled { ssh_host_keys })
+    Ok((Settled { ssh_host_keys }, resting))
 }
 
 /// The first command reads the shell, its libraries and the list of users. Best now: an image's disk is cold.

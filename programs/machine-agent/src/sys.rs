@@ -54,6 +54,25 @@ pub(crate) fn reseed(urandom: BorrowedFd<'_>) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Gives a network interface the address of another card.
+pub(crate) fn set_mac(socket: BorrowedFd<'_>, interface: &std::ffi::CStr, mac: [u8; 6]) -> io::Result<()> {
+    // SAFETY: plain numbers, for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays zero.
+    let room = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name[..room].iter_mut().zip(interface.to_bytes()) {
+        *to = from.cast_signed();
+    }
+    let mut address = libc::sockaddr { sa_family: libc::ARPHRD_ETHER, sa_data: [0; 14] };
+    for (to, from) in address.sa_data.iter_mut().zip(mac) {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_hwaddr = address;
+    // SAFETY: the request reads one struct through the pointer, which lives for the call.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFHWADDR, &raw const request) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Sends a signal to a process group, by number so that any signal may be sent.
 pub(crate) fn signal_group(leader: rustix::process::Pid, signal: i32) -> io::Result<()> {
     // SAFETY: takes numbers.

@@ -1,9 +1,9 @@
 //! The boot id of a guest that did not boot. Programs take it for the life of a kernel, and this kernel began
 //! another life when it was restored.
 
-use crate::content;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 /// Where the kernel tells it.
@@ -11,25 +11,29 @@ pub(crate) const TOLD: &str = "/proc/sys/kernel/random/boot_id";
 const FOLDER: &str = "/run/machine";
 const OURS: &str = "/run/machine/boot_id";
 
-/// From now on we tell it, in the kernel's place, and as it was. Once: later lives only write another.
-pub(crate) fn take_over() -> io::Result<()> {
-    if Path::new(OURS).exists() {
-        return Ok(());
+/// From now on it is told by this file, in the kernel's place, and as it was. Bound once: later lives only write
+/// another.
+pub(crate) fn take_over() -> io::Result<File> {
+    let open = || File::options().write(true).open(OURS);
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened,
     }
     fs::create_dir_all(FOLDER)?;
     let new = Path::new(FOLDER).join("boot_id.new");
     fs::write(&new, fs::read(TOLD)?)?;
     rustix::mount::mount_bind(&new, TOLD)?;
-    fs::rename(new, OURS)
+    fs::rename(new, OURS)?;
+    open()
 }
 
-/// Tells a fresh one, and answers it.
-pub(crate) fn renew() -> io::Result<String> {
-    take_over()?;
+/// Tells a fresh one, made of `chance`, and answers it.
+pub(crate) fn renew(file: &File, chance: &mut File) -> io::Result<String> {
     let mut bytes = [0; 16];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    chance.read_exact(&mut bytes)?;
     let fresh = uuid(bytes);
-    content::ensure(Path::new(OURS), &format!("{fresh}\n"))?;
+    // As long as the one before.
+    file.write_all_at(format!("{fresh}\n").as_bytes(), 0)?;
     Ok(fresh)
 }
 

@@ -5,14 +5,14 @@
 //! next ──launch──▶ running ──ends──▶ next      no time left ──▶ killed; the others are not run
 //! ```
 
-use super::parse::Which;
+use super::parse::{Waking, Which};
 use crate::exec::stdio;
 use crate::house::DefaultEnv;
 use crate::reaper::Reaper;
 use crate::{script, sys};
 use machine_agent_protocol::{Ending, WakeOrigin};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -21,8 +21,13 @@ const FOLDER: &str = "/etc/machine/resume.d";
 const PATIENCE: Duration = Duration::from_secs(10);
 const MOST_FAILURES: usize = 64;
 
+/// The hooks that there are.
+pub(super) fn all() -> Vec<PathBuf> {
+    script::of_folder(FOLDER)
+}
+
 /// What hooks learn beside the machine's environment.
-pub(super) fn environment(which: &Which, hostname: &str, env: &DefaultEnv) -> DefaultEnv {
+fn environment(which: &Which, hostname: &str, env: &DefaultEnv) -> DefaultEnv {
     let origin = match which.origin {
         WakeOrigin::Boot => "boot",
         WakeOrigin::Image => "image",
@@ -39,12 +44,16 @@ pub(super) fn environment(which: &Which, hostname: &str, env: &DefaultEnv) -> De
 }
 
 /// Runs them all and answers which failed, and how.
-pub(super) async fn run(reaper: &Reaper, env: &DefaultEnv) -> Vec<String> {
+pub(super) async fn run(reaper: &Reaper, hooks: &[PathBuf], waking: &Waking) -> Vec<String> {
+    if hooks.is_empty() {
+        return Vec::new();
+    }
+    let env = environment(&waking.which, &waking.hostname, &waking.env);
     let until = Instant::now() + PATIENCE;
     let mut failed = Vec::new();
-    for hook in script::of_folder(FOLDER) {
+    for hook in hooks {
         let name = hook.file_name().unwrap_or_default().to_string_lossy();
-        if let Some(how) = run_one(reaper, &hook, env, until).await {
+        if let Some(how) = run_one(reaper, hook, &env, until).await {
             failed.push(format!("{name}: {how}"));
         }
     }

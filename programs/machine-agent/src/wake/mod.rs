@@ -1,29 +1,35 @@
-//! Becoming a machine, all at once: the order matters, every step can be repeated, and nothing is written that is
-//! right already, since all of it is on the time of whoever waits for the machine.
+//! Becoming a machine, all at once: the order matters, every step can be repeated, and nothing is done that need
+//! not be, since all of it is on the time of whoever waits for the machine.
 //!
 //! ```text
 //! clock ──▶ chance ──▶ boot id ──▶ names ──▶ network ──▶ environment ──▶ SSH keys ──▶ disk ──▶ hooks ──▶ answer
 //! ```
 //! A failure ends it there; told again, it begins at the clock. Only hooks cannot fail it.
 
-pub(crate) mod boot_id;
+mod boot_id;
 mod hooks;
 pub(crate) mod keys;
 mod parse;
+mod resting;
 
 use crate::failure::failed;
 use crate::house::DefaultEnv;
+use crate::network::{self, NetworkError};
 use crate::reaper::Reaper;
-use crate::{content, grow, identity, network};
+use crate::{grow, identity};
+pub(crate) use boot_id::TOLD as BOOT_ID;
 use machine_agent_protocol::{Failed, FailureCode, WakeOrigin, Woken};
 pub(crate) use parse::{Waking, Which, parse};
+pub(crate) use resting::Resting;
+use std::borrow::Cow;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
-/// What systems keep of themselves, beside their names: chance for the next boot, and secrets made of it.
-const LEFTOVERS: [&str; 3] =
-    ["/var/lib/systemd/random-seed", "/var/lib/systemd/credential.secret", "/var/lib/NetworkManager/secret_key"];
+/// IPv6 begins anew after the answer has left.
+const ANSWER_FIRST: Duration = Duration::from_millis(50);
 
 /// What waking changes of the agent itself.
 #[derive(Debug)]
@@ -35,27 +41,35 @@ pub(crate) struct World {
 
 /// What was done last.
 #[derive(Debug)]
-pub(crate) struct Done {
-    which: Which,
-    woken: Woken,
+pub(crate) enum Before {
+    /// Nothing since the guest's boot, or it failed.
+    Nothing,
+    /// It came to rest.
+    Rested(Resting),
+    /// It became this machine.
+    Woke(Which, Woken),
 }
 
 /// Becomes what `waking` says. If that is what was done `before`, the lasting parts stay: the boot id, the hooks.
-pub(crate) async fn wake(world: &World, waking: &Waking, before: Option<Done>) -> Result<Done, Failed> {
+pub(crate) async fn wake(world: &World, waking: &Waking, before: &Before) -> Result<Woken, Failed> {
     identity::set_time(waking.clock.now())?;
-    identity::stir(&waking.entropy)?;
-    let before = before.filter(|done| done.which == waking.which);
-    let restored = match waking.which.origin {
-        WakeOrigin::Boot => false,
-        WakeOrigin::Image => true,
+    let mut chance = identity::stir(&waking.entropy)?;
+    let (resting, woken) = match before {
+        Before::Nothing => (None, None),
+        Before::Rested(resting) => (Some(resting), None),
+        Before::Woke(which, woken) => (None, (*which == waking.which).then_some(woken)),
     };
-    if restored && before.is_none() {
-        forget_image(world)?;
+    let life = match waking.which.origin {
+        WakeOrigin::Boot => Life::Same,
+        WakeOrigin::Image if woken.is_some() => Life::Same,
+        WakeOrigin::Image => Life::New,
+    };
+    if life == Life::New {
+        renew_boot_id(world, resting, &mut chance)?;
     }
     identity::become_host(&waking.hostname)?;
     identity::become_machine(&waking.machine_id)?;
-    let io = |message: String| Failed { code: FailureCode::Io, message };
-    network::change(waking.mac, waking.address.as_ref()).map_err(|error| io(error.to_string()))?;
+    connect(waking, resting.and_then(|resting| resting.card.as_ref())).map_err(|error| io(&error))?;
     world.env.send_replace(waking.env.clone());
     let replaced = keys::replace(Path::new(keys::FOLDER), &waking.keys);
     if replaced.map_err(|error| failed("cannot replace the SSH host keys", &error))? == keys::Replaced::Some {
@@ -64,33 +78,50 @@ pub(crate) async fn wake(world: &World, waking: &Waking, before: Option<Done>) -
     if let Some(bytes) = waking.root_bytes {
         grow::to(bytes).await?;
     }
-    let woken = match before {
-        Some(done) => done.woken,
-        None if restored => {
-            let env = hooks::environment(&waking.which, &waking.hostname, &waking.env);
-            Woken { failed_hooks: hooks::run(&world.reaper, &env).await }
+    match life {
+        Life::Same => Ok(woken.cloned().unwrap_or_default()),
+        Life::New => {
+            let hooks = resting.map_or_else(|| hooks::all().into(), |resting| Cow::from(&resting.hooks));
+            Ok(Woken { failed_hooks: hooks::run(&world.reaper, &hooks, waking).await })
         }
-        None => Woken::default(),
-    };
-    Ok(Done { which: waking.which.clone(), woken })
-}
-
-impl Done {
-    pub(crate) fn woken(&self) -> Woken {
-        self.woken.clone()
     }
 }
 
-fn forget_image(world: &World) -> Result<(), Failed> {
-    let fresh = boot_id::renew().map_err(|error| failed("cannot renew the boot id", &error))?;
-    world.boot_id.send_replace(fresh);
-    forget_leftovers()
+/// Whether the kernel that was restored is somebody else now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Same,
+    New,
 }
 
-/// Removes what belongs to whoever the guest was.
-pub(crate) fn forget_leftovers() -> Result<(), Failed> {
-    for path in LEFTOVERS {
-        content::remove(Path::new(path)).map_err(|error| failed(format_args!("cannot remove {path}"), &error))?;
+fn renew_boot_id(world: &World, resting: Option<&Resting>, chance: &mut File) -> Result<(), Failed> {
+    let renewed = match resting {
+        Some(resting) => boot_id::renew(&resting.boot_id, chance),
+        None => boot_id::take_over().and_then(|file| boot_id::renew(&file, chance)),
+    };
+    let fresh = renewed.map_err(|error| failed("cannot renew the boot id", &error))?;
+    world.boot_id.send_replace(fresh);
+    Ok(())
+}
+
+fn connect(waking: &Waking, card: Option<&network::Resting>) -> Result<(), NetworkError> {
+    match (waking.mac, card) {
+        (Some(mac), Some(card)) => card.become_card(mac)?,
+        (Some(mac), None) => network::become_card(mac)?,
+        (None, _) => {}
+    }
+    if let Some(address) = &waking.address {
+        network::readdress(address)?;
+    }
+    if card.is_some_and(network::Resting::wants_ipv6) {
+        tokio::spawn(async {
+            tokio::time::sleep(ANSWER_FIRST).await;
+            network::ipv6_on();
+        });
     }
     Ok(())
+}
+
+fn io(error: &NetworkError) -> Failed {
+    Failed { code: FailureCode::Io, message: error.to_string() }
 }
