@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,10 @@ use crate::boot_plan::RunFolder;
 use crate::whole_file;
 use machine_core::MachineId;
 use machine_core::machine::Generation;
+
+/// How often a cgroup that is not empty yet is tried again, and after how long.
+const SWEEPS: u32 = 100;
+const BETWEEN_SWEEPS: Duration = Duration::from_millis(5);
 
 /// Written once the VMM runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,9 +42,20 @@ impl SupervisorRecord {
     }
 
     /// Removes the empty cgroup; a full one, or none, stays as it is.
-    pub(crate) fn sweep_cgroup(&self) {
-        if let Some(path) = &self.cgroup
-            && let Err(error) = std::fs::remove_dir(path)
+    ///
+    /// A process that was seen to end may be in it for some moments more.
+    pub(crate) async fn sweep_cgroup(&self) {
+        let Some(path) = &self.cgroup else { return };
+        let mut removed = std::fs::remove_dir(path);
+        for _ in 0..SWEEPS {
+            match &removed {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+                Err(_) | Ok(()) => break,
+            }
+            tokio::time::sleep(BETWEEN_SWEEPS).await;
+            removed = std::fs::remove_dir(path);
+        }
+        if let Err(error) = removed
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(machine = %self.machine, %error, cgroup = %path.display(), "cannot remove cgroup");

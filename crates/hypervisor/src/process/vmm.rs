@@ -115,7 +115,7 @@ impl Vmm {
     /// Waits until the VMM and its supervisor have ended.
     pub async fn exited(&self) -> io::Result<Ending> {
         self.gone().await?;
-        self.record.sweep_cgroup();
+        self.record.sweep_cgroup().await;
         let exit = ExitRecord::read(&self.run)?.filter(|exit| exit.generation == self.record.generation);
         Ok(exit.map_or(Ending::SupervisorKilled, Ending::Recorded))
     }
