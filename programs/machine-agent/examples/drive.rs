@@ -1,5 +1,5 @@
 //! Drives an agent behind a unix socket by hand: `drive SOCKET WORD...`, where a word is `ping`, `measure`,
-//! `wake=NAME[:BYTES OF THE ROOT DISK]` (as if restored), `boot=NAME`, `settle`, `off`, or a line of shell.
+//! `wake=NAME[:BYTES OF THE ROOT DISK]` (as if restored), `boot=NAME`, `settle`, `clock` (how far off), `off`, or a line of shell.
 #![expect(clippy::unwrap_used, reason = "a tool for whoever works on the agent: the first error ends it")]
 
 use machine_guest::GuestLink;
@@ -27,6 +27,7 @@ async fn main() {
                 println!("ping {:?}", began.elapsed() / 300);
             }
             "measure" => println!("{:?}", link.measure().await.unwrap()),
+            "clock" => clock(&link).await,
             "off" => {
                 link.power_off(Duration::from_secs(3)).await.unwrap();
                 println!("off: {} {:?}", link.closed().await, began.elapsed());
@@ -41,6 +42,17 @@ async fn main() {
                 Err(error) => println!("{error}"),
             },
         }
+    }
+}
+
+/// The guest's clock is between these two far from ours.
+async fn clock(link: &GuestLink) {
+    let ours = || i128::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros()).unwrap();
+    for _ in 0..5 {
+        let before = ours();
+        let output = link.exec(Exec::shell("date +%s%6N")).await.unwrap().output(100).await.unwrap();
+        let theirs: i128 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+        println!("clock: {} to {} us", theirs - ours(), theirs - before);
     }
 }
 
