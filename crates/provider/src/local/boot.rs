@@ -68,7 +68,9 @@ impl LocalProvider {
         if let Found::Alive(vmm) = self.find(&machine).await? {
             vmm.kill().await.map_err(|error| host_refused("end the earlier VMM", error))?;
         }
-        self.end_strays(&machine).await?;
+        if !self.unlaunched().remove(&machine) {
+            self.end_strays(&machine).await?;
+        }
         self.seats.forget_guest(&machine);
         let program = self.settings.program.clone();
         let launched = tokio::spawn(async move {

@@ -17,9 +17,10 @@ mod restore;
 mod seats;
 mod ssh_keys;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -67,6 +68,9 @@ pub struct LocalProvider {
     starting: Arc<Semaphore>,
     /// The machine of nobody that boots for an image now.
     builder: Arc<Mutex<Option<MachineId>>>,
+    /// Machines that came to be here in this life of the server and were never launched: nobody else can have
+    /// started a supervisor for them, so none need be looked for among all processes.
+    unlaunched: Arc<Mutex<HashSet<MachineId>>>,
 }
 
 impl LocalProvider {
@@ -80,8 +84,9 @@ impl LocalProvider {
         let host = Arc::new(LocalHost::new(settings.clone()));
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         let starting = Arc::new(Semaphore::new(cpus * STARTS_A_CPU));
-        let (seats, baking, builder, settings) = (Arc::default(), Arc::default(), Arc::default(), Arc::new(settings));
-        Ok(Self { settings, host, images, door, seats, store, baking, starting, builder })
+        let (seats, settings) = (Arc::default(), Arc::new(settings));
+        let (baking, builder, unlaunched) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Self { settings, host, images, door, seats, store, baking, starting, builder, unlaunched })
     }
 
     /// Ends what nobody would miss: a machine that boots for an image. The machines go on.
@@ -182,7 +187,7 @@ impl Provider for LocalProvider {
     async fn prepare(&self, plan: &MachinePlan, progress: &Progress) -> Result<(), ProviderError> {
         let begun = Instant::now();
         progress.tell(Report::Begun(Stage::Disk));
-        host::make_private_folder(&self.folder(&plan.id))?;
+        self.make_folder(&plan.id)?;
         let disk = self.folder(&plan.id).join(ROOT_DISK);
         let template = Ground::Template(&plan.spec.template_digest);
         self.images.lay_over(template, &disk, Some(plan.spec.disk)).await?;
@@ -242,6 +247,7 @@ impl Provider for LocalProvider {
             vmm.kill().await.map_err(|error| host_refused("end the VMM", error))?;
         }
         self.end_strays(machine).await?;
+        self.unlaunched().remove(machine);
         match tokio::fs::remove_dir_all(self.folder(machine)).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -260,6 +266,22 @@ impl Provider for LocalProvider {
 }
 
 impl LocalProvider {
+    /// Makes the folder of a machine, and notes if it is new here.
+    fn make_folder(&self, machine: &MachineId) -> Result<(), ProviderError> {
+        let folder = self.folder(machine);
+        let is_new = !folder.exists();
+        host::make_private_folder(&folder)?;
+        if is_new {
+            self.unlaunched().insert(machine.clone());
+        }
+        Ok(())
+    }
+
+    fn unlaunched(&self) -> MutexGuard<'_, HashSet<MachineId>> {
+        // Nothing that holds it can panic halfway: the set stays whole.
+        self.unlaunched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ends supervisors of a machine that are not on record: their server was killed right after it started
     /// them, and two VMMs must not meet at one disk.
     async fn end_strays(&self, machine: &MachineId) -> Result<(), ProviderError> {

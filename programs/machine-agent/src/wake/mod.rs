@@ -9,6 +9,7 @@
 mod boot_id;
 mod hooks;
 pub(crate) mod keys;
+mod notices;
 mod parse;
 mod resting;
 
@@ -19,6 +20,7 @@ use crate::reaper::Reaper;
 use crate::{grow, identity};
 pub(crate) use boot_id::TOLD as BOOT_ID;
 use machine_agent_protocol::{Failed, FailureCode, WakeOrigin, Woken};
+pub(crate) use notices::HeldBack;
 pub(crate) use parse::{Waking, Which, parse};
 pub(crate) use resting::Resting;
 use std::borrow::Cow;

@@ -1,6 +1,7 @@
 //! What a guest at rest holds ready, so that whoever wakes it need not wait for it: under emulation every path
 //! through the kernel is slow the first time, and a restored guest walks each for the first time.
 
+use super::notices::HeldBack;
 use super::{boot_id, hooks};
 use crate::failure::failed;
 use crate::network;
@@ -17,6 +18,8 @@ pub(crate) struct Resting {
     pub(super) card: Option<network::Resting>,
     /// The hooks that there are.
     pub(super) hooks: Vec<PathBuf>,
+    /// What the platform may have to tell.
+    pub(crate) held_back: HeldBack,
 }
 
 impl Resting {
@@ -30,6 +33,7 @@ impl Resting {
             boot_id: boot_id::take_over().map_err(|error| failed("cannot tell the boot id", &error))?,
             card: network::Resting::lie_down().map_err(|error| failed("cannot put the network to rest", &error))?,
             hooks: hooks::all(),
+            held_back: HeldBack::all(),
         })
     }
 }

@@ -112,7 +112,7 @@ impl LocalProvider {
         progress: &Progress,
     ) -> Result<(Facts, Instant), ProviderError> {
         let _permit = self.permit().await?;
-        host::make_private_folder(&self.folder(builder))?;
+        self.make_folder(builder)?;
         let template = Ground::Template(&recipe.key.shape.template);
         self.images.lay_over(template, &made.part(store::DISK), Some(recipe.key.disk)).await?;
         let booting = Instant::now();
