@@ -65,7 +65,7 @@ fn an_image_of_another_qemu_is_not_used() {
     home.ok(&["serve", "--stop"]);
     // Runs are the real one's; questions get another version for an answer.
     home.replace_qemu(
-        "case \"$*\" in *agent.sock*) exec \"$REAL\" \"$@\" ;; esac; \"$REAL\" \"$@\" | sed -u 's/\"micro\": [0-9]*/\"micro\": 99/'",
+        "case \"$*\" in *agent.sock*) exec \"$REAL\" \"$@\" ;; esac; exec \"$REAL\" \"$@\" > >(exec sed -u 's/\"micro\": [0-9]*/\"micro\": 99/')",
     );
     let listed = home.ok(&["image", "ls"]);
     assert!(listed.contains("stale") && listed.contains("version"), "{listed}");

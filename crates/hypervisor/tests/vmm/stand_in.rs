@@ -53,7 +53,7 @@ async fn a_vmm_that_dies_at_once_leaves_its_last_words() {
 
 async fn kill_ends_both_and_can_be_repeated() {
     let stage = Stage::new();
-    let vmm = stage.launch("sleep 1000").await.unwrap();
+    let vmm = stage.launch("exec sleep 1000").await.unwrap();
     let record = vmm.record().clone();
     assert!(runs(record.vmm.pid) && runs(record.supervisor.pid));
     for _ in 0..2 {
@@ -65,7 +65,7 @@ async fn kill_ends_both_and_can_be_repeated() {
 
 async fn a_vmm_that_ignores_signals_is_killed() {
     let stage = Stage::new();
-    let vmm = stage.launch("trap '' TERM INT HUP; while :; do sleep 1000; done").await.unwrap();
+    let vmm = stage.launch("trap '' TERM INT HUP; while :; do sleep 0.1; done").await.unwrap();
     assert_eq!(recorded(vmm.kill().await.unwrap()).status, ExitStatus::Signal(9));
 }
 
