@@ -7,7 +7,7 @@ use crate::sys;
 use machine_agent_protocol::{Answer, Failed, Identify, SetClock};
 use rustix::time::{ClockId, Timespec, clock_settime};
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(crate) fn set_clock(clock: &SetClock) -> Result<Answer, Failed> {
 /// The host's old words for another part.
 pub(crate) fn identify(house: &House, identify: Identify) -> Result<Answer, Failed> {
     if let Some(entropy) = &identify.entropy {
-        stir(entropy).map(drop)?;
+        stir(&chance()?, entropy)?;
     }
     if let Some(hostname) = &identify.hostname {
         check_hostname(hostname)?;
@@ -51,14 +51,15 @@ pub(crate) fn set_time(since: Duration) -> Result<(), Failed> {
         .map_err(|error| failed("cannot set the clock", &error.into()))
 }
 
-/// Stirs into the kernel's random numbers, and answers their source: what it gives from now on depends on it.
-pub(crate) fn stir(entropy: &[u8]) -> Result<File, Failed> {
-    let stirred: io::Result<File> = (|| {
-        let mut urandom = File::options().read(true).write(true).open("/dev/urandom")?;
-        urandom.write_all(entropy)?;
-        sys::reseed(urandom.as_fd())?;
-        Ok(urandom)
-    })();
+/// The source of the kernel's random numbers.
+pub(crate) fn chance() -> Result<File, Failed> {
+    let urandom = File::options().read(true).write(true).open("/dev/urandom");
+    urandom.map_err(|error| failed("cannot open the source of chance", &error))
+}
+
+/// Stirs into the kernel's random numbers: what their source gives from now on depends on it.
+pub(crate) fn stir(mut chance: &File, entropy: &[u8]) -> Result<(), Failed> {
+    let stirred = chance.write_all(entropy).and_then(|()| sys::reseed(chance.as_fd()));
     stirred.map_err(|error| failed("cannot stir in entropy", &error))
 }
 

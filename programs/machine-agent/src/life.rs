@@ -7,13 +7,14 @@
 
 use crate::power::Init;
 use crate::settle::settle;
-use crate::wake::{Before, HeldBack, Waking, World, parse, wake};
+use crate::wake::{Before, Waking, World, parse, wake};
 use machine_agent_protocol::{Answer, Failed, FailureCode, WakeAs};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// So long the answer has to reach the host before the platform is heard again.
-const ANSWERED: Duration = Duration::from_millis(5);
+/// So long the host has for its first questions before the platform is heard again, and what the guest rested
+/// with is put away.
+const FIRST_QUESTIONS: Duration = Duration::from_millis(300);
 
 enum Wish {
     Wake(Box<Waking>),
@@ -79,12 +80,12 @@ async fn live(mut inbox: mpsc::Receiver<Order>, world: World) {
     let mut before = Before::Nothing;
     while let Some(Order { wish, reply }) = inbox.recv().await {
         let last = std::mem::replace(&mut before, Before::Nothing);
-        let mut afterwards = HeldBack::default();
+        let mut rested = None;
         let answer = match wish {
             Wish::Wake(waking) => match wake(&world, &waking, &last).await {
                 Ok(woken) => {
                     if let Before::Rested(resting) = last {
-                        afterwards = resting.held_back;
+                        rested = Some(resting);
                     }
                     before = Before::Woke(waking.which, woken.clone());
                     Ok(Answer::Woken(woken))
@@ -102,9 +103,9 @@ async fn live(mut inbox: mpsc::Receiver<Order>, world: World) {
         };
         // Whoever asked may have left.
         reply.send(answer).ok();
-        if !afterwards.is_empty() {
-            tokio::time::sleep(ANSWERED).await;
-            afterwards.listen();
+        if let Some(resting) = rested {
+            tokio::time::sleep(FIRST_QUESTIONS).await;
+            resting.held_back.listen();
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn take_over() -> io::Result<File> {
 }
 
 /// Tells a fresh one, made of `chance`, and answers it.
-pub(crate) fn renew(file: &File, chance: &mut File) -> io::Result<String> {
+pub(crate) fn renew(file: &File, mut chance: &File) -> io::Result<String> {
     let mut bytes = [0; 16];
     chance.read_exact(&mut bytes)?;
     let fresh = uuid(bytes);

@@ -20,7 +20,6 @@ use crate::reaper::Reaper;
 use crate::{grow, identity};
 pub(crate) use boot_id::TOLD as BOOT_ID;
 use machine_agent_protocol::{Failed, FailureCode, WakeOrigin, Woken};
-pub(crate) use notices::HeldBack;
 pub(crate) use parse::{Waking, Which, parse};
 pub(crate) use resting::Resting;
 use std::borrow::Cow;
@@ -31,7 +30,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// IPv6 begins anew after the answer has left.
-const ANSWER_FIRST: Duration = Duration::from_millis(50);
+const ANSWER_FIRST: Duration = Duration::from_millis(300);
 
 /// What waking changes of the agent itself.
 #[derive(Debug)]
@@ -55,19 +54,27 @@ pub(crate) enum Before {
 /// Becomes what `waking` says. If that is what was done `before`, the lasting parts stay: the boot id, the hooks.
 pub(crate) async fn wake(world: &World, waking: &Waking, before: &Before) -> Result<Woken, Failed> {
     identity::set_time(waking.clock.now())?;
-    let mut chance = identity::stir(&waking.entropy)?;
     let (resting, woken) = match before {
         Before::Nothing => (None, None),
         Before::Rested(resting) => (Some(resting), None),
         Before::Woke(which, woken) => (None, (*which == waking.which).then_some(woken)),
     };
+    let opened;
+    let chance = match resting {
+        Some(resting) => &resting.chance,
+        None => {
+            opened = identity::chance()?;
+            &opened
+        }
+    };
+    identity::stir(chance, &waking.entropy)?;
     let life = match waking.which.origin {
         WakeOrigin::Boot => Life::Same,
         WakeOrigin::Image if woken.is_some() => Life::Same,
         WakeOrigin::Image => Life::New,
     };
     if life == Life::New {
-        renew_boot_id(world, resting, &mut chance)?;
+        renew_boot_id(world, resting, chance)?;
     }
     identity::become_host(&waking.hostname)?;
     identity::become_machine(&waking.machine_id)?;
@@ -96,7 +103,7 @@ enum Life {
     New,
 }
 
-fn renew_boot_id(world: &World, resting: Option<&Resting>, chance: &mut File) -> Result<(), Failed> {
+fn renew_boot_id(world: &World, resting: Option<&Resting>, chance: &File) -> Result<(), Failed> {
     let renewed = match resting {
         Some(resting) => boot_id::renew(&resting.boot_id, chance),
         None => boot_id::take_over().and_then(|file| boot_id::renew(&file, chance)),

@@ -22,11 +22,6 @@ impl HeldBack {
         Self(heard.filter(|path| fs::write(path, "mask\n").is_ok()).collect())
     }
 
-    /// Whether nothing is held back.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Listens again.
     pub(crate) fn listen(self) {
         for path in self.0 {

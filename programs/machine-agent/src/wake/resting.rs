@@ -4,7 +4,7 @@
 use super::notices::HeldBack;
 use super::{boot_id, hooks};
 use crate::failure::failed;
-use crate::network;
+use crate::{identity, network};
 use machine_agent_protocol::Failed;
 use std::fs::File;
 use std::path::PathBuf;
@@ -12,6 +12,8 @@ use std::path::PathBuf;
 /// Held from coming to rest until waking.
 #[derive(Debug)]
 pub(crate) struct Resting {
+    /// The source of the kernel's random numbers.
+    pub(super) chance: File,
     /// Where the boot id is told.
     pub(super) boot_id: File,
     /// The network card.
@@ -30,6 +32,7 @@ impl Resting {
 
     pub(crate) fn lie_down() -> Result<Self, Failed> {
         Ok(Self {
+            chance: identity::chance()?,
             boot_id: boot_id::take_over().map_err(|error| failed("cannot tell the boot id", &error))?,
             card: network::Resting::lie_down().map_err(|error| failed("cannot put the network to rest", &error))?,
             hooks: hooks::all(),
