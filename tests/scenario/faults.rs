@@ -138,13 +138,13 @@ fn a_build_on_a_full_disk_is_refused_before_it_begins() {
 }
 
 /// Whether a server runs; asking starts none.
-fn answers(home: &Home) -> bool {
+pub(crate) fn answers(home: &Home) -> bool {
     let version: serde_json::Value =
         serde_json::from_str(&home.machine(&["version", "--json"]).stdout).unwrap_or_default();
     version["server"].is_object()
 }
 
-fn may_mount() -> bool {
+pub(crate) fn may_mount() -> bool {
     let tried = Command::new("unshare").args(["-m", "true"]).stderr(Stdio::null()).status();
     tried.is_ok_and(|status| status.success())
 }

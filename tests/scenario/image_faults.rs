@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 
+use crate::faults::{answers, may_mount};
 use crate::home::{Home, kill, until};
 use crate::images::{SMALL, create};
 
@@ -167,4 +168,57 @@ fn a_vmm_killed_while_an_image_is_made_is_told_and_leaves_nothing() {
     assert!(output.status.code() == Some(8) && told.contains("signal 9"), "{told}");
     assert_eq!((folders(&home), home.machine_folders()), (Vec::new(), Vec::new()));
     home.ok(&create_words("a"));
+}
+
+/// A server whose memory images lie on a file system of their own, of this size, which ends with the server.
+fn serve_apart(home: &Home, size: &str) -> Option<Child> {
+    if !may_mount() {
+        eprintln!("skipped: mounting needs root");
+        return None;
+    }
+    home.forget_memory_images();
+    let memory = home.folder().join("images/memory");
+    let script = format!("mount -t tmpfs -o size={size} tmpfs '{}' && exec \"$0\" serve", memory.display());
+    let environment: Vec<_> =
+        home.command(&[]).get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned()))).collect();
+    let mut server = Command::new("unshare");
+    server.args(["-m", "sh", "-c", &script]).arg(home.command(&[]).get_program()).envs(environment);
+    let server = server.stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("unshare is there");
+    until("the server answers", || answers(home));
+    Some(server)
+}
+
+#[test]
+fn without_room_for_an_image_a_machine_boots() {
+    let home = Home::new("no-room");
+    let Some(mut server) = serve_apart(&home, "100m") else { return };
+    let told = home.machine(&create_words("a"));
+    assert!(told.code == 0 && told.stderr.contains("the disk is full"), "{told:?}");
+    assert_eq!(home.inspect("a")["served_by"], "boot");
+    assert_eq!(home.ok(&["image", "ls", "-q"]), "");
+    let told = home.refused(&[&["template", "build", "base", "--image"], SMALL.as_slice()].concat(), 6);
+    assert!(told.contains("the disk is full"), "{told}");
+    home.ok(&["destroy", "--yes", "a"]);
+    home.ok(&["serve", "--stop"]);
+    server.wait().expect("it was started");
+}
+
+/// Hard links do not reach another file system: its disk is copied, and the rest is found there.
+#[test]
+fn images_may_lie_on_another_file_system() {
+    let home = Home::new("apart");
+    let Some(mut server) = serve_apart(&home, "600m") else { return };
+    for name in ["a", "b"] {
+        assert_eq!(create(&home, name, &[]), "image");
+        assert_eq!(home.ok(&["exec", name, "--", "hostname"]), name);
+    }
+    let image = home.ok(&["image", "ls", "-q"]);
+    home.ok(&["image", "rm", "--yes", &image]);
+    home.ok(&["exec", "a", "--", "sh", "-c", "echo kept > /var/kept; sync"]);
+    home.ok(&["stop", "a"]);
+    home.ok(&["start", "a"]);
+    assert_eq!(home.ok(&["exec", "a", "--", "cat", "/var/kept"]), "kept");
+    home.ok(&["destroy", "--yes", "a", "b"]);
+    home.ok(&["serve", "--stop"]);
+    server.wait().expect("it was started");
 }
