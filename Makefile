@@ -28,7 +28,7 @@ test: ## every test, with real machines; installs what it needs
 	@scripts/install-host
 	@scripts/test "$(TEST_HOME)"
 
-bench: build ## cold boot and exec beside plain QEMU; writes bench/results
+bench: build ## boot, exec, create and crowds beside plain QEMU; writes bench/results
 	@scripts/install-host
 	@scripts/bench $(MACHINE)
 
