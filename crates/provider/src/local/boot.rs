@@ -133,6 +133,19 @@ impl LocalProvider {
         }
     }
 
+    /// What a guest that answered is asked before it is used: it has as long as a boot.
+    pub(super) async fn in_time<T>(
+        &self,
+        machine: &MachineId,
+        asked: impl Future<Output = Result<T, GuestError>>,
+    ) -> Result<T, ProviderError> {
+        let within = self.settings.boot_timeout;
+        match tokio::time::timeout(within, asked).await {
+            Ok(answered) => Ok(answered?),
+            Err(_) => Err(ProviderError::Silent { seconds: within.as_secs(), log: self.tail(machine) }),
+        }
+    }
+
     fn died(&self, machine: &MachineId, ended: std::io::Result<machine_hypervisor::process::Ending>) -> ProviderError {
         match ended {
             Ok(ended) => {

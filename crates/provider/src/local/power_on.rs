@@ -50,12 +50,15 @@ enum NoImage {
 impl LocalProvider {
     pub(super) async fn power_on(&self, plan: &MachinePlan, progress: &Progress) -> Result<(), ProviderError> {
         let started = match self.find(&plan.id).await? {
-            Found::Alive(vmm) if vmm.record().generation == plan.generation => self.take_up(plan, &vmm).await?,
+            Found::Alive(vmm) if vmm.record().generation == plan.generation => {
+                self.take_up(plan, &vmm, progress).await?
+            }
             Found::Alive(_) | Found::Ended(_) | Found::Never => self.start(plan, progress).await?,
         };
         let answered = Instant::now();
         progress.tell(Report::Begun(Stage::Agent));
-        let woken = started.guest.wake_as(&awakening(plan, &started)?).await?;
+        let awakening = awakening(plan, &started)?;
+        let woken = self.in_time(&plan.id, started.guest.wake_as(&awakening)).await?;
         for hook in &woken.failed_hooks {
             tracing::warn!(machine = %plan.id, hook, "a resume hook failed");
             progress.tell(Report::Told(Stage::Agent, format!("a resume hook failed: {hook}")));
@@ -66,7 +69,8 @@ impl LocalProvider {
     }
 
     /// Goes on with a launch of this generation that an earlier server, or an earlier try, left halfway.
-    async fn take_up(&self, plan: &MachinePlan, vmm: &Vmm) -> Result<Started, ProviderError> {
+    async fn take_up(&self, plan: &MachinePlan, vmm: &Vmm, progress: &Progress) -> Result<Started, ProviderError> {
+        let begun = Instant::now();
         let refused = |error| host_refused("go on with the VMM", error);
         let ready = self.host.ready().await?;
         let control =
@@ -77,6 +81,8 @@ impl LocalProvider {
             self.let_go(vmm, control.as_ref(), Some(plan.spec.disk)).await?;
         }
         let guest = self.first_answer(&plan.id, vmm).await?;
+        let stage = if origin == Origin::Image { Stage::Restore } else { Stage::Boot };
+        progress.tell(Report::Ended(StageTime::new(stage, begun.elapsed())));
         let ssh_host_keys =
             if origin == Origin::Image { Lent::ssh_host_keys(&self.lent_folder(plan)) } else { Vec::new() };
         Ok(Started { guest, origin, ssh_host_keys, grows: origin == Origin::Image })

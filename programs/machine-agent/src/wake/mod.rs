@@ -68,11 +68,7 @@ pub(crate) async fn wake(world: &World, waking: &Waking, before: &Before) -> Res
         }
     };
     identity::stir(chance, &waking.entropy)?;
-    let life = match waking.which.origin {
-        WakeOrigin::Boot => Life::Same,
-        WakeOrigin::Image if woken.is_some() => Life::Same,
-        WakeOrigin::Image => Life::New,
-    };
+    let life = Life::of(waking.which.origin, woken);
     if life == Life::New {
         renew_boot_id(world, resting, chance)?;
     }
@@ -101,6 +97,16 @@ pub(crate) async fn wake(world: &World, waking: &Waking, before: &Before) -> Res
 enum Life {
     Same,
     New,
+}
+
+impl Life {
+    /// A guest that is told the same once more goes on with the life that it began.
+    fn of(origin: WakeOrigin, woken: Option<&Woken>) -> Self {
+        match origin {
+            WakeOrigin::Image if woken.is_none() => Self::New,
+            WakeOrigin::Image | WakeOrigin::Boot => Self::Same,
+        }
+    }
 }
 
 fn renew_boot_id(world: &World, resting: Option<&Resting>, chance: &File) -> Result<(), Failed> {

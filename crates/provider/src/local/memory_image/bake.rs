@@ -127,7 +127,7 @@ impl LocalProvider {
         }
         let begun = Instant::now();
         progress.tell(Report::Begun(Stage::Keep));
-        let settled = guest.settle().await?;
+        let settled = self.in_time(builder, guest.settle()).await?;
         drop(guest);
         self.seats.forget_guest(builder);
         tokio::time::sleep(FAREWELL).await;
