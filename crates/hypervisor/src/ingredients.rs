@@ -29,9 +29,9 @@ pub struct Ingredients {
 }
 
 impl Ingredients {
-    /// The names of the facts in which two differ, as a person may read them.
+    /// Every fact by its name, as a person may read them, always in the same order.
     #[must_use]
-    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+    pub fn facts(&self) -> [(&'static str, String); 10] {
         // Taken apart by name, so that a new fact cannot be forgotten here.
         let Self {
             hypervisor,
@@ -45,18 +45,24 @@ impl Ingredients {
             tsc_khz,
             devices,
         } = self;
-        let facts = [
-            ("hypervisor", *hypervisor == other.hypervisor),
-            ("version", *version == other.version),
-            ("accelerator", *accelerator == other.accelerator),
-            ("machine type", *machine_type == other.machine_type),
-            ("cpu model", *cpu_model == other.cpu_model),
-            ("memory", *memory == other.memory),
-            ("cpus", *cpus == other.cpus),
-            ("kernel command line", *command_line == other.command_line),
-            ("tsc rate", *tsc_khz == other.tsc_khz),
-            ("devices", *devices == other.devices),
-        ];
-        facts.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+        [
+            ("hypervisor", hypervisor.clone()),
+            ("version", version.clone()),
+            ("accelerator", accelerator.clone()),
+            ("machine type", machine_type.clone()),
+            ("cpu model", cpu_model.clone()),
+            ("memory", memory.clone()),
+            ("cpus", cpus.clone()),
+            ("kernel command line", command_line.clone()),
+            ("tsc rate", tsc_khz.clone()),
+            ("devices", devices.join("; ")),
+        ]
+    }
+
+    /// The names of the facts in which two differ.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let both = self.facts().into_iter().zip(other.facts());
+        both.filter(|(ours, theirs)| ours != theirs).map(|((name, _), _)| name).collect()
     }
 }

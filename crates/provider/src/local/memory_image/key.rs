@@ -4,7 +4,6 @@ use machine_core::promise::memory_image::Shape;
 use machine_core::{Digest, MiB};
 use machine_hypervisor::ingredients::Ingredients;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::digest;
 
@@ -41,12 +40,19 @@ impl Key {
 
     /// What differs, for people: the name of each fact, and both values where they are short.
     pub(crate) fn differences(&self, now: &Self) -> Vec<String> {
-        let (kept, now) = (flat(self), flat(now));
-        let all = kept.iter().chain(now.iter()).map(|(name, _)| name.clone());
-        let mut names: Vec<String> = all.collect();
-        names.sort();
-        names.dedup();
-        names.iter().filter_map(|name| difference(name, value(&kept, name), value(&now, name))).collect()
+        let both = self.facts().into_iter().zip(now.facts());
+        both.filter_map(|((name, kept), (_, now))| difference(name, &kept, &now)).collect()
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let Self { shape, disk, initramfs, hypervisor } = self;
+        // Processors and memory are among the hypervisor's facts.
+        let ours = [
+            ("template", shape.template.to_string()),
+            ("disk", disk.to_string()),
+            ("initramfs", initramfs.to_string()),
+        ];
+        ours.into_iter().chain(hypervisor.facts()).collect()
     }
 }
 
@@ -60,29 +66,4 @@ fn difference(name: &str, kept: &str, now: &str) -> Option<String> {
         false if short => Some(format!("{name}: {kept}, now {now}")),
         false => Some(name.to_owned()),
     }
-}
-
-fn value<'a>(facts: &'a [(String, String)], name: &str) -> &'a str {
-    facts.iter().find(|(known, _)| known == name).map_or("none", |(_, value)| value)
-}
-
-/// The facts of a key by name, one level below its groups.
-fn flat(key: &Key) -> Vec<(String, String)> {
-    let Ok(Value::Object(groups)) = serde_json::to_value(key) else { return Vec::new() };
-    let mut facts = Vec::new();
-    for (name, group) in groups {
-        match group {
-            Value::Object(fields) => {
-                facts.extend(fields.into_iter().map(|(field, value)| (field.replace('_', " "), text(&value))));
-            }
-            value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-                facts.push((name.replace('_', " "), text(&value)));
-            }
-        }
-    }
-    facts
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
