@@ -88,6 +88,10 @@ codes! {
     InternalError = "internal_error", 500, 1;
     /// No memory image by that id or prefix.
     ImageNotFound = "image_not_found", 404, 3;
+    /// A port of the host cannot be forwarded: somebody listens there, or we may not.
+    PortConflict = "port_conflict", 409, 7;
+    /// A machine's network does not do as it was told.
+    NetworkError = "network_error", 502, 8;
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod id;
 pub mod intent;
 pub mod machine;
 pub mod name;
+pub mod network;
 pub mod policy;
 pub mod promise;
 pub mod refusal;

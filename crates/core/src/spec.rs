@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::name::{MachineName, TemplateName};
+use crate::network::NetworkSpec;
 use crate::size::MiB;
 
 /// A machine as it was asked for, with its template pinned to one digest.
@@ -34,6 +35,9 @@ pub struct MachineSpec {
     /// How its first start gets going.
     #[serde(default)]
     pub first_start: FirstStart,
+    /// Its network.
+    #[serde(default)]
+    pub network: NetworkSpec,
 }
 
 /// How a machine's first start gets going. Every later one boots.

@@ -12,6 +12,7 @@ mod seats;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use machine_core::network::NetworkSpec;
 use machine_core::policy::admit::admit;
 use machine_core::promise::guest::Guest;
 use machine_core::promise::image_source::{Freshness, TemplateInfo};
@@ -44,6 +45,7 @@ pub struct NewMachine {
     pub metadata: String,
     pub cwd: Option<String>,
     pub first_start: FirstStart,
+    pub network: NetworkSpec,
     /// Whether it is started, too.
     pub then: AfterCreate,
 }
@@ -137,6 +139,7 @@ impl Desk {
             metadata: new.metadata.clone(),
             cwd: new.cwd.clone(),
             first_start: new.first_start,
+            network: new.network.clone(),
         };
         admit(&spec, self.promises.provider.offers().await?.capacity)?;
         let surroundings = &self.promises.surroundings;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use machine_agent_protocol as wire;
+use machine_core::network::Transport;
 use machine_core::promise::awakening::{Awakening, Settled, Vitals, Woken};
 use machine_core::promise::guest as core;
 use tokio::time::Instant;
@@ -58,10 +59,12 @@ impl core::Guest for Linked {
         Arc::new(Self(self.0.clone()))
     }
 
-    async fn ping(&self) -> Result<Duration, core::GuestError> {
-        let begun = Instant::now();
-        self.0.ping().await?;
-        Ok(begun.elapsed())
+    async fn connect(
+        &self,
+        _port: u16,
+        _transport: Transport,
+    ) -> Result<Box<dyn core::GuestConnection>, core::GuestError> {
+        Err(core::GuestError::Unsupported("this agent does not connect to services".to_owned()))
     }
 
     async fn measure(&self) -> Result<Vitals, core::GuestError> {

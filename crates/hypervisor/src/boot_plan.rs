@@ -32,6 +32,9 @@ pub struct Nic {
 /// Where a network card's frames go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Link {
+    /// To whoever connects to `RunFolder::link_socket`, where the VMM listens: each frame after its length,
+    /// 32 bits in network order. When that one goes, the next may come.
+    Gateway,
     /// The VMM's own user-mode network, which lets nothing out to the host or beyond.
     UserRestricted,
 }
@@ -103,8 +106,8 @@ pub struct BootPlan {
     pub cpus: NonZeroU8,
     /// Guest memory.
     pub memory: Memory,
-    /// The network card.
-    pub nic: Nic,
+    /// The network card, if it has one.
+    pub nic: Option<Nic>,
     /// The run folder.
     pub run: RunFolder,
 }
@@ -124,6 +127,12 @@ impl RunFolder {
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {
         self.0.join("qmp.sock")
+    }
+
+    /// The other end of the network card.
+    #[must_use]
+    pub fn link_socket(&self) -> PathBuf {
+        self.0.join("net.sock")
     }
 
     /// The agent's byte stream.

@@ -22,8 +22,21 @@ pub struct LaunchPlan {
     pub arguments: Vec<String>,
     /// Files to write, readable by the owner alone, before it starts.
     pub files: Vec<PlannedFile>,
+    /// Processes that it needs beside it.
+    #[serde(default)]
+    pub companions: Vec<Companion>,
     /// Where its sockets, logs and records are.
     pub run: RunFolder,
+}
+
+/// A process beside a VMM: a hidden verb of our own program. It is started before the VMM, started again when
+/// it ends, and ended with the VMM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Companion {
+    /// The word for it: what it says goes to `NAME.log` in the run folder, bounded.
+    pub name: String,
+    /// The verb, and what follows it.
+    pub arguments: Vec<String>,
 }
 
 /// A file that the VMM reads at its start.

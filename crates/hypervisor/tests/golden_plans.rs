@@ -30,7 +30,7 @@ fn boot() -> BootPlan {
         root: RootDisk { overlay: PathBuf::from("/home/machine/disks/a,b.qcow2") },
         cpus: NonZeroU8::new(2).unwrap(),
         memory: Memory { size: MiB(512), backing: Backing::Anonymous },
-        nic: Nic { mac: MacAddress([0x52, 0x54, 0, 1, 2, 3]), link: Link::UserRestricted },
+        nic: Some(Nic { mac: MacAddress([0x52, 0x54, 0, 1, 2, 3]), link: Link::UserRestricted }),
         run: RunFolder(PathBuf::from("/run/machine/m0123456789abcdefghij")),
     }
 }
@@ -138,7 +138,7 @@ fn ingredients_say_what_differs_and_nothing_of_who_it_is() {
     let ours = of(&boot(), &TCG);
     let mut other = keep();
     other.machine = MachineId::try_from("mabcdefghij0123456789".to_owned()).unwrap();
-    other.nic.mac = MacAddress([2; 6]);
+    other.nic = other.nic.map(|nic| Nic { mac: MacAddress([2; 6]), ..nic });
     other.run = RunFolder(PathBuf::from("/elsewhere"));
     kernel(&mut other).kernel = PathBuf::from("/elsewhere/vmlinux");
     assert_eq!(of(&other, &TCG), ours);

@@ -2,6 +2,7 @@
 //! What the contract knows and we do not do yet is refused by name, never passed over.
 
 use machine_api::CreateMachine;
+use machine_core::network::NetworkSpec;
 use machine_core::spec::FirstStart;
 use machine_core::{MiB, Refusal};
 use machine_engine::NewMachine;
@@ -59,6 +60,7 @@ pub(crate) fn read(mut object: Map<String, Value>) -> Result<NewMachine, Refusal
         metadata: Value::Object(wish.metadata.unwrap_or_default()).to_string(),
         cwd: wish.cwd,
         first_start: if wish.cold { FirstStart::Boot } else { FirstStart::Image },
+        network: NetworkSpec::default(),
         then: if wish.start.unwrap_or(true) { AfterCreate::Start } else { AfterCreate::Rest },
     })
 }

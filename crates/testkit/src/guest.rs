@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use machine_core::network::Transport;
 use machine_core::promise::awakening::{Awakening, Settled, Vitals, Woken};
 use machine_core::promise::guest::{
-    ExecRequest, FileInfo, FileSink, FileSource, Guest, GuestError, GuestFiles, GuestProcess, WriteOptions,
+    ExecRequest, FileInfo, FileSink, FileSource, Guest, GuestConnection, GuestError, GuestFiles, GuestProcess,
+    WriteOptions,
 };
 
 /// See the module.
@@ -33,8 +35,8 @@ impl Guest for FakeGuest {
     fn files(&self) -> Arc<dyn GuestFiles> {
         Arc::new(Self)
     }
-    async fn ping(&self) -> Result<Duration, GuestError> {
-        Ok(Duration::ZERO)
+    async fn connect(&self, port: u16, _transport: Transport) -> Result<Box<dyn GuestConnection>, GuestError> {
+        Err(GuestError::Refused(port))
     }
     async fn power_off(&self, _grace: Duration) -> Result<(), GuestError> {
         Ok(())

@@ -86,6 +86,7 @@ pub fn small(name: &str) -> NewMachine {
         metadata: "{}".to_owned(),
         cwd: None,
         first_start: machine_core::spec::FirstStart::Image,
+        network: machine_core::network::NetworkSpec::default(),
         then: AfterCreate::Start,
     }
 }

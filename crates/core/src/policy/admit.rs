@@ -70,6 +70,7 @@ mod tests {
             metadata: "{}".to_owned(),
             cwd: None,
             first_start: crate::spec::FirstStart::Image,
+            network: crate::network::NetworkSpec::default(),
         };
         assert_eq!(admit(&spec, HOST).map_err(|refusal| refusal.code), answer, "{cpus} cpus, {memory} MiB");
     }

@@ -1,3 +1,4 @@
 //! Pure choices: each takes values and returns values.
 
 pub mod admit;
+pub mod egress;

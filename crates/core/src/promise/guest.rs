@@ -10,6 +10,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::code::Code;
+use crate::network::Transport;
 use crate::promise::awakening::{Awakening, Settled, Vitals, Woken};
 use crate::refusal::Refusal;
 
@@ -28,8 +29,8 @@ pub trait Guest: Send + Sync {
     /// Its files.
     fn files(&self) -> Arc<dyn GuestFiles>;
 
-    /// How long one round trip takes.
-    async fn ping(&self) -> Result<Duration, GuestError>;
+    /// Connects to a service on the guest's own loopback, IPv4 or IPv6. `Refused` if nobody listens there.
+    async fn connect(&self, port: u16, transport: Transport) -> Result<Box<dyn GuestConnection>, GuestError>;
 
     /// How it is.
     async fn measure(&self) -> Result<Vitals, GuestError>;
@@ -72,6 +73,25 @@ pub trait ProcessInput: Send + Sync {
     async fn signal(&self, signal: i32) -> Result<(), GuestError>;
     /// Tells its terminal's new size.
     async fn resize(&self, size: TerminalSize) -> Result<(), GuestError>;
+}
+
+/// A connection to a service in a guest. Of datagrams, each piece is one. Dropping it closes it.
+#[async_trait]
+pub trait GuestConnection: Send {
+    /// The next bytes; `None` when the service has closed its side.
+    async fn next(&mut self) -> Result<Option<Bytes>, GuestError>;
+
+    /// What is sent to it; may be used beside `next`.
+    fn input(&self) -> Arc<dyn ConnectionInput>;
+}
+
+/// What is sent to a service in a guest.
+#[async_trait]
+pub trait ConnectionInput: Send + Sync {
+    /// Sends bytes, or one datagram; waits while the guest does not take them.
+    async fn write(&self, bytes: Bytes) -> Result<(), GuestError>;
+    /// Closes our side: the service reads its end and may go on sending.
+    async fn close(&self) -> Result<(), GuestError>;
 }
 
 /// Files of a guest.
@@ -272,6 +292,9 @@ pub enum GuestError {
     /// No such file or folder in the guest.
     #[error("{0}")]
     NotFound(String),
+    /// Nobody listens at that port in the guest.
+    #[error("nobody listens at port {0} in the guest")]
+    Refused(u16),
     /// The guest's disk is full.
     #[error("{0}")]
     NoSpace(String),
@@ -296,6 +319,7 @@ impl From<GuestError> for Refusal {
             GuestError::ProgramNotFound(_) => Self::new(Code::ExecFailed, message).reason("program_not_found"),
             GuestError::NotExecutable(_) => Self::new(Code::ExecFailed, message).reason("not_executable"),
             GuestError::NotFound(_) => Self::new(Code::FileNotFound, message),
+            GuestError::Refused(_) => Self::new(Code::NetworkError, message).reason("refused"),
             GuestError::NoSpace(_) => Self::new(Code::FileError, message).reason("guest_disk_full"),
             GuestError::Invalid(_) => Self::new(Code::InvalidRequest, message),
             GuestError::Unsupported(_) => Self::new(Code::NotImplemented, message),

@@ -24,7 +24,7 @@ pub trait Ledger: Send + Sync {
     /// Records an intent's end and where the machine rests now, and appends the event, in one transaction.
     async fn close(&self, intent: &IntentId, outcome: &Outcome, machine: &Machine) -> Result<(), LedgerError>;
 
-    /// Records where a machine rests after something was seen of it, and appends the event.
+    /// Records a machine as it is now, after something was seen of it or set on it, and appends the event.
     async fn witness(&self, machine: &Machine, what: &str) -> Result<(), LedgerError>;
 
     /// Every machine on record, the destroyed ones of the last day included.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::network::NetworkMode;
 use crate::promise::provider::ProviderError;
 use crate::size::MiB;
 use crate::spec::MachineSpec;
@@ -39,13 +40,21 @@ pub struct Shape {
     pub cpus: u32,
     /// Guest memory.
     pub memory: MiB,
+    /// Whether its machines have a NIC.
+    #[serde(default)]
+    pub network: NetworkMode,
 }
 
 impl Shape {
     /// The shape of a machine.
     #[must_use]
     pub fn of(spec: &MachineSpec) -> Self {
-        Self { template: spec.template_digest.clone(), cpus: spec.cpus, memory: spec.memory }
+        Self {
+            template: spec.template_digest.clone(),
+            cpus: spec.cpus,
+            memory: spec.memory,
+            network: spec.network.mode,
+        }
     }
 }
 

@@ -6,4 +6,5 @@ pub mod guest;
 pub mod image_source;
 pub mod ledger;
 pub mod memory_image;
+pub mod network;
 pub mod provider;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use machine_core::network::{NetworkMode, NetworkSpec};
 use machine_core::policy::admit::admit;
 use machine_core::promise::image_source::{Freshness, TemplateInfo};
 use machine_core::promise::memory_image::{ImageWish, MemoryImage, Shape};
@@ -41,7 +42,12 @@ impl Desk {
         admit(&sized(&wish), host)?;
         let template = self.build(&wish.template, fresh, progress).await?;
         let wish = ImageWish {
-            shape: Shape { template: template.digest.clone(), cpus: wish.cpus, memory: wish.memory },
+            shape: Shape {
+                template: template.digest.clone(),
+                cpus: wish.cpus,
+                memory: wish.memory,
+                network: NetworkMode::User,
+            },
             // Nobody can tell what an image that is there was warmed up with.
             anew: wish.anew || wish.warm_up.is_some(),
             warm_up: wish.warm_up,
@@ -109,5 +115,6 @@ fn sized(wish: &NewImage) -> MachineSpec {
         metadata: "{}".to_owned(),
         cwd: None,
         first_start: FirstStart::Image,
+        network: NetworkSpec::default(),
     }
 }

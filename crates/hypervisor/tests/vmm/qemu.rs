@@ -67,7 +67,7 @@ impl Real {
             root: RootDisk { overlay: at("root.qcow2") },
             cpus: NonZeroU8::new(1).unwrap(),
             memory: Memory { size: MiB(64), backing: Backing::Anonymous },
-            nic: Nic { mac: MacAddress([0x52, 0x54, 0, 0, 0, 1]), link: Link::UserRestricted },
+            nic: Some(Nic { mac: MacAddress([0x52, 0x54, 0, 0, 0, 1]), link: Link::UserRestricted }),
             run: stage.run(),
         };
         let host = Host { accelerator, tsc: tsc::rate() };

@@ -31,6 +31,7 @@ impl Stage {
             generation: Generation(3),
             program: PathBuf::from(program),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            companions: Vec::new(),
             files: vec![],
             run: self.run(),
         }

@@ -99,7 +99,7 @@ impl LocalProvider {
             root: RootDisk { overlay: built.disk },
             cpus: cpus.ok_or_else(too_many)?,
             memory: built.memory,
-            nic: Nic { mac: built.mac, link: Link::UserRestricted },
+            nic: Some(Nic { mac: built.mac, link: Link::UserRestricted }),
             run: self.run(built.machine),
         })
     }

@@ -118,6 +118,7 @@ fn not_started(error: GuestError) -> Result<ExecResponse, Refusal> {
         | GuestError::Garbage(_)
         | GuestError::Late(_)
         | GuestError::NotFound(_)
+        | GuestError::Refused(_)
         | GuestError::NoSpace(_)
         | GuestError::Invalid(_)
         | GuestError::Unsupported(_)
@@ -137,6 +138,7 @@ pub(crate) fn start_refusal(error: GuestError) -> Refusal {
         | GuestError::Late(_)
         | GuestError::ProgramNotFound(_)
         | GuestError::NotExecutable(_)
+        | GuestError::Refused(_)
         | GuestError::NoSpace(_)
         | GuestError::Invalid(_)
         | GuestError::Unsupported(_)) => other.into(),

@@ -11,10 +11,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
+use machine_core::network::Transport;
 use machine_core::promise::awakening::{Awakening, Settled, Vitals, Woken};
 use machine_core::promise::guest::{
-    ExecRequest, Exit, FileInfo, FileKind, FileSink, FileSource, Guest, GuestError, GuestFiles, GuestProcess, Life,
-    ProcessEvent, ProcessInput, Program, Stdin, TerminalSize, WriteOptions,
+    ExecRequest, Exit, FileInfo, FileKind, FileSink, FileSource, Guest, GuestConnection, GuestError, GuestFiles,
+    GuestProcess, Life, ProcessEvent, ProcessInput, Program, Stdin, TerminalSize, WriteOptions,
 };
 use tokio::sync::mpsc;
 
@@ -88,8 +89,8 @@ impl Guest for TestGuest {
         Arc::new(self.files.clone())
     }
 
-    async fn ping(&self) -> Result<Duration, GuestError> {
-        Ok(Duration::ZERO)
+    async fn connect(&self, port: u16, _transport: Transport) -> Result<Box<dyn GuestConnection>, GuestError> {
+        Err(GuestError::Refused(port))
     }
 
     async fn power_off(&self, _grace: Duration) -> Result<(), GuestError> {

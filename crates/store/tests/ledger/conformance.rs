@@ -47,6 +47,7 @@ pub(crate) fn machine(number: u16, name: Option<&str>, state: State) -> Machine 
             metadata: r#"{"a":[1,2]}"#.to_owned(),
             cwd: Some("/srv".to_owned()),
             first_start: machine_core::spec::FirstStart::Image,
+            network: machine_core::network::NetworkSpec::default(),
         },
         state,
         open: None,

@@ -176,8 +176,8 @@ mod tests {
             Code::Unauthorized => 4,
             Code::PermissionDenied => 5,
             Code::CapacityExceeded | Code::DiskFull => 6,
-            Code::NameConflict | Code::MachineNotReady | Code::TransitionInProgress => 7,
-            Code::BootTimeout | Code::BootFailed | Code::ExecFailed | Code::ExecTimeout => 8,
+            Code::NameConflict | Code::MachineNotReady | Code::TransitionInProgress | Code::PortConflict => 7,
+            Code::BootTimeout | Code::BootFailed | Code::ExecFailed | Code::ExecTimeout | Code::NetworkError => 8,
             Code::HostNotCapable => 9,
             Code::FileError
             | Code::Damaged

@@ -15,11 +15,11 @@ const ALWAYS: &str = "console=ttyS0 quiet panic=-1 reboot=t no_timer_check crypt
                       random.trust_cpu=on";
 
 /// The value of `-append`.
-pub(super) fn command_line(kernel: &Kernel, nic: &Nic, host: &Host) -> Result<String, PlanRefusal> {
+pub(super) fn command_line(kernel: &Kernel, nic: Option<&Nic>, host: &Host) -> Result<String, PlanRefusal> {
     let mut words = vec![ALWAYS.to_owned()];
     words.extend(time_stamp_counter(host));
     words.push("machine.root=/dev/vda".to_owned());
-    words.push(address(nic.link).to_owned());
+    words.extend(nic.map(|nic| address(nic.link).to_owned()));
     for parameter in &kernel.parameters {
         words.push(checked(parameter)?.to_owned());
     }
@@ -39,7 +39,7 @@ fn time_stamp_counter(host: &Host) -> Option<String> {
 
 fn address(link: Link) -> &'static str {
     match link {
-        Link::UserRestricted => "machine.ip=10.0.2.15/24,gw=10.0.2.2,dns=10.0.2.3",
+        Link::Gateway | Link::UserRestricted => "machine.ip=10.0.2.15/24,gw=10.0.2.2,dns=10.0.2.3",
     }
 }
 

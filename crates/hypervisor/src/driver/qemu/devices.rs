@@ -26,18 +26,23 @@ const DEVICES: [&str; 11] = [
     "vmgenid,guid=auto",
 ];
 
-/// Without a ROM: the machine never boots from the network.
+/// Without a ROM: the machine never boots from the network. Packets as large as the wire takes: there is no
+/// segmentation offload on it, and each packet costs the same.
 /// A restored guest need not announce itself: its network is a new one that knows nobody, and announcing is a
 /// seventh of what an emulated guest does until it first answers.
-const NIC: &str = "virtio-net-pci,id=nic,bus=pcie.0,addr=0x3,netdev=net,romfile=,guest_announce=off";
+const NIC: &str = "virtio-net-pci,id=nic,bus=pcie.0,addr=0x3,netdev=net,romfile=,guest_announce=off,host_mtu=65520";
 
 /// The values of `-device`.
-pub(super) fn of(nic: &Nic) -> impl Iterator<Item = String> {
-    let mac = nic.mac;
-    DEVICES.iter().map(move |&device| if device == NIC { format!("{device},mac={mac}") } else { device.to_owned() })
+pub(super) fn of(nic: Option<&Nic>) -> impl Iterator<Item = String> {
+    let mac = nic.map(|nic| nic.mac);
+    DEVICES.iter().filter_map(move |&device| match mac {
+        Some(mac) if device == NIC => Some(format!("{device},mac={mac}")),
+        None if device == NIC => None,
+        Some(_) | None => Some(device.to_owned()),
+    })
 }
 
-/// What all machines have in common.
-pub(super) fn of_all() -> Vec<String> {
-    DEVICES.iter().map(|&device| device.to_owned()).collect()
+/// What all machines with a network, or all without, have in common.
+pub(super) fn of_all(nic: Option<&Nic>) -> Vec<String> {
+    DEVICES.iter().filter(|&&device| nic.is_some() || device != NIC).map(|&device| device.to_owned()).collect()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Installation, command_line, cpu_model, devices, machine_type};
 use crate::accelerator::Accelerator;
-use crate::boot_plan::{Backing, BootPlan, Kernel, Link, Memory, Nic, RootDisk, Start};
+use crate::boot_plan::{Backing, BootPlan, Kernel, Link, Memory, RootDisk, Start};
 use crate::driver::{Host, PlanRefusal};
 use crate::ingredients::Ingredients;
 use crate::launch_plan::LaunchPlan;
@@ -35,8 +35,8 @@ pub(super) fn plan(qemu: &Installation, boot: &BootPlan, host: &Host) -> Result<
     memory(&mut line, boot)?;
     talk(&mut line, boot)?;
     disk(&mut line, &boot.root)?;
-    network(&mut line, &boot.nic);
-    for device in devices::of(&boot.nic) {
+    network(&mut line, boot)?;
+    for device in devices::of(boot.nic.as_ref()) {
         line.option("-device", device);
     }
     start(&mut line, boot, host)?;
@@ -46,6 +46,7 @@ pub(super) fn plan(qemu: &Installation, boot: &BootPlan, host: &Host) -> Result<
         program: qemu.program.clone(),
         arguments: line.0,
         files: Vec::new(),
+        companions: Vec::new(),
         run: boot.run.clone(),
     })
 }
@@ -63,9 +64,9 @@ pub(super) fn ingredients(qemu: &Installation, boot: &BootPlan, host: &Host) -> 
         cpu_model: cpu_model::choose(host.accelerator, &qemu.kvm_cpu_models).ok_or(PlanRefusal::CpuModel)?,
         memory: format!("{} MiB", boot.memory.size.0),
         cpus: processors(boot)?,
-        command_line: command_line::command_line(kernel, &boot.nic, host)?,
+        command_line: command_line::command_line(kernel, boot.nic.as_ref(), host)?,
         tsc_khz: host.tsc.map(|rate| rate.0.to_string()).unwrap_or_default(),
-        devices: devices::of_all(),
+        devices: devices::of_all(boot.nic.as_ref()),
     })
 }
 
@@ -123,7 +124,7 @@ fn start(line: &mut Arguments, boot: &BootPlan, host: &Host) -> Result<(), PlanR
             let Kernel { kernel: image, initramfs, parameters: _ } = kernel;
             line.option("-kernel", text(image)?);
             line.option("-initrd", text(initramfs)?);
-            line.option("-append", command_line::command_line(kernel, &boot.nic, host)?);
+            line.option("-append", command_line::command_line(kernel, boot.nic.as_ref(), host)?);
         }
         Start::Saved { state } => {
             line.flags(&["-S"]);
@@ -161,10 +162,17 @@ fn disk(line: &mut Arguments, root: &RootDisk) -> Result<(), PlanRefusal> {
     Ok(())
 }
 
-fn network(line: &mut Arguments, nic: &Nic) {
-    match nic.link {
-        Link::UserRestricted => line.option("-netdev", "user,id=net,restrict=on,ipv6=off"),
+/// The VMM listens, so that a gateway that died can be replaced without its help.
+fn network(line: &mut Arguments, boot: &BootPlan) -> Result<(), PlanRefusal> {
+    match boot.nic.as_ref().map(|nic| nic.link) {
+        Some(Link::Gateway) => {
+            let link = socket(&boot.run.link_socket())?;
+            line.option("-netdev", format!("stream,id=net,server=on,addr.type=unix,addr.path={link}"));
+        }
+        Some(Link::UserRestricted) => line.option("-netdev", "user,id=net,restrict=on,ipv6=off"),
+        None => {}
     }
+    Ok(())
 }
 
 fn socket(path: &Path) -> Result<String, PlanRefusal> {

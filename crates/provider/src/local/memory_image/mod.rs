@@ -15,6 +15,7 @@ mod store;
 mod tests;
 
 use async_trait::async_trait;
+use machine_core::network::NetworkMode;
 use machine_core::promise::image_source::BootParts;
 use machine_core::promise::memory_image::{Fitness, ImageWish, MemoryImage, MemoryImages, Shape};
 use machine_core::promise::provider::ProviderError;
@@ -187,7 +188,7 @@ fn described(kept: &Kept, fitness: Fitness, built_now: bool) -> MemoryImage {
 fn unreadable(id: &Digest, what: String) -> MemoryImage {
     MemoryImage {
         id: id.clone(),
-        shape: Shape { template: id.clone(), cpus: 0, memory: MiB(0) },
+        shape: Shape { template: id.clone(), cpus: 0, memory: MiB(0), network: NetworkMode::User },
         created_at: jiff::Timestamp::UNIX_EPOCH,
         size_bytes: 0,
         hypervisor: String::new(),

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use jiff::Timestamp;
 use machine_core::MiB;
+use machine_core::network::NetworkMode;
 use machine_core::promise::memory_image::Shape;
 use machine_hypervisor::ingredients::Ingredients;
 
@@ -19,7 +20,7 @@ fn key(cpus: u32) -> Key {
     let digest = |letter: &str| format!("sha256:{}", letter.repeat(64)).parse().unwrap();
     let text = |text: &str| text.to_owned();
     Key {
-        shape: Shape { template: digest("a"), cpus, memory: MiB(1) },
+        shape: Shape { template: digest("a"), cpus, memory: MiB(1), network: NetworkMode::User },
         disk: MiB(2),
         initramfs: digest("b"),
         hypervisor: Ingredients {
