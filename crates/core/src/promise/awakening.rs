@@ -33,6 +33,8 @@ pub struct Awakening {
     pub address: Option<GuestAddress>,
     /// SSH host keys that replace all that it has. Empty: it keeps those it has.
     pub ssh_host_keys: Vec<SshHostKey>,
+    /// Certificate authorities that the guest trusts beside its own, each one PEM certificate.
+    pub certificate_authorities: Vec<String>,
     /// The size in bytes that its root disk has now; its file system is grown to it.
     pub root_bytes: Option<u64>,
 }

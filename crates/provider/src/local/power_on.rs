@@ -179,6 +179,7 @@ fn awakening(plan: &MachinePlan, started: &Started) -> Result<Awakening, Provide
         mac: Some(mac_of(plan.id.as_str()).0),
         address: None,
         ssh_host_keys,
+        certificate_authorities: Vec::new(),
         root_bytes: started.grows.then(|| plan.spec.disk.bytes()),
         now: Timestamp::now(),
     })
