@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::{Destination, HTTP, HTTPS, Protocol, reserved};
@@ -71,10 +71,11 @@ impl Entry {
             }
     }
 
-    /// A name without a port is about the two services that say the name themselves.
+    /// A name without a port is about the two services that say the name themselves; the host's own is about all.
     fn fits_by_name(&self, wanted: &Destination<'_>) -> bool {
         match (self.port, wanted.protocol) {
             (_, Protocol::Icmp) => false,
+            (None, Protocol::Tcp | Protocol::Udp) if self.is_about_host() => true,
             (Some(port), Protocol::Tcp | Protocol::Udp) => port == wanted.port,
             (None, Protocol::Tcp | Protocol::Udp) => matches!(wanted.port, HTTP | HTTPS),
         }
@@ -95,23 +96,36 @@ impl Entry {
         matches!(self.peer, Peer::Net(_))
     }
 
+    /// About names that are looked up: the host's own is not, it is another way of writing an address.
+    pub(super) fn is_about_names(&self) -> bool {
+        !self.is_about_addresses() && !self.is_about_host()
+    }
+
+    fn is_about_host(&self) -> bool {
+        matches!(&self.peer, Peer::Name(name) if name.0 == HOST_NAME)
+    }
+
     /// Whether it makes an exception for a reserved address or the host. `0.0.0.0/0` is none: it was not made
     /// for it. A name is none, whatever it resolves to, but the host's own.
     pub(super) fn excepts(&self, wanted: &Destination<'_>) -> bool {
         let fits = self.protocol.is_none_or(|protocol| protocol == wanted.protocol)
             && self.port.is_none_or(|port| port == wanted.port);
-        let made_for_it = match &self.peer {
+        fits && (self.excepts_address(wanted.address)
+            || (self.is_about_host() && wanted.address == IpAddr::V4(Ipv4Addr::LOCALHOST)))
+    }
+
+    /// Whether it was made for this address, at some port.
+    pub(super) fn excepts_address(&self, address: IpAddr) -> bool {
+        match &self.peer {
             Peer::Net(net) => {
                 let within = match reserved(net.addr()) {
                     Some(range) => net.prefix_len() >= range.prefix_len(),
                     None => net.prefix_len() == net.max_prefix_len(),
                 };
-                within && net.contains(&wanted.address)
+                within && net.contains(&address)
             }
-            Peer::Name(name) => name.0 == HOST_NAME && wanted.address == IpAddr::V4(Ipv4Addr::LOCALHOST),
-            Peer::Below(_) => false,
-        };
-        fits && made_for_it
+            Peer::Name(_) | Peer::Below(_) => false,
+        }
     }
 }
 
@@ -190,7 +204,8 @@ fn parse_peer(peer: &str, whole: &str) -> Result<Peer, BadEntry> {
         return Ok(Peer::Net(IpNet::from(address.to_canonical())));
     }
     if let Ok(net) = peer.parse::<IpNet>() {
-        return if net.trunc() == net { Ok(Peer::Net(net)) } else { Err(BadEntry::Net(peer.to_owned(), net.trunc())) };
+        let whole = net.trunc() == net;
+        return if whole { Ok(Peer::Net(canonical(net))) } else { Err(BadEntry::Net(peer.to_owned(), net.trunc())) };
     }
     let whole_text = |error| match error {
         BadEntry::Form(_) => BadEntry::Form(whole.to_owned()),
@@ -199,6 +214,19 @@ fn parse_peer(peer: &str, whole: &str) -> Result<Peer, BadEntry> {
     match peer.strip_prefix("*.") {
         Some(domain) => Ok(Peer::Below(domain.parse().map_err(whole_text)?)),
         None => Ok(Peer::Name(peer.parse().map_err(whole_text)?)),
+    }
+}
+
+/// IPv4 written in IPv6 is what it stands for; otherwise such an entry would fit nothing.
+fn canonical(net: IpNet) -> IpNet {
+    const MAPPED: u8 = 96;
+    let stands_for = |v6: Ipv6Net| {
+        let front = v6.prefix_len().checked_sub(MAPPED)?;
+        Ipv4Net::new(v6.addr().to_ipv4_mapped()?, front).ok()
+    };
+    match net {
+        IpNet::V4(_) => net,
+        IpNet::V6(v6) => stands_for(v6).map_or(net, IpNet::V4),
     }
 }
 

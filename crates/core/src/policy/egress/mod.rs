@@ -97,10 +97,19 @@ const HTTPS: u16 = 443;
 const NAME_SERVICES: [u16; 2] = [53, 853];
 
 impl EgressPolicy {
-    /// Whether names decide anything; then names must be seen, so whatever hides them is refused.
+    /// Whether names decide anything; then names must be seen, so whatever hides them is refused. A name that is
+    /// allowed where everything is decides nothing.
     #[must_use]
     pub fn goes_by_names(&self) -> bool {
-        self.allow.iter().chain(&self.deny).any(|entry| matches!(entry.peer, Peer::Name(_) | Peer::Below(_)))
+        let allows = match self.otherwise {
+            Verdict::Allow => false,
+            Verdict::Deny => self.allow.iter().any(Entry::is_about_names),
+        };
+        allows || self.denies_names()
+    }
+
+    fn denies_names(&self) -> bool {
+        self.deny.iter().any(Entry::is_about_names)
     }
 
     /// Whether a destination may be dialled.
@@ -116,61 +125,88 @@ impl EgressPolicy {
         if wanted.is_host {
             return self.excepted(&wanted, "reserved: the host itself");
         }
-        if let Some(entry) = self.allow.iter().find(|entry| entry.is_about_addresses() && entry.fits(&wanted)) {
-            let exact = entry.port == Some(wanted.port);
-            return self
-                .hiding(&wanted)
-                .filter(|_| !exact)
-                .unwrap_or_else(|| Decision::allowed(format!("allow {entry}")));
+        if let Some(entry) = self.allowed_address(&wanted) {
+            return self.by_address(entry, &wanted);
         }
         if let Some(hiding) = self.hiding(&wanted) {
             return hiding;
         }
-        let named = self.allow.iter().find(|entry| entry.fits(&wanted));
-        match (named, self.otherwise) {
-            (Some(entry), Verdict::Allow | Verdict::Deny) => {
-                Decision { condition: seen_by(&wanted), ..Decision::allowed(format!("allow {entry}")) }
-            }
-            (None, Verdict::Deny) => Decision::denied("default deny".to_owned()),
-            (None, Verdict::Allow) if self.goes_by_names() => {
-                Decision { condition: seen_by(&wanted), ..Decision::allowed("default allow".to_owned()) }
-            }
-            (None, Verdict::Allow) => Decision::allowed("default allow".to_owned()),
+        let rule = match (self.allow.iter().find(|entry| entry.fits(&wanted)), self.otherwise) {
+            (Some(entry), Verdict::Allow | Verdict::Deny) => format!("allow {entry}"),
+            (None, Verdict::Allow) => "default allow".to_owned(),
+            (None, Verdict::Deny) => return Decision::denied("default deny".to_owned()),
+        };
+        let condition = if self.goes_by_names() { seen_by(&wanted) } else { Condition::None };
+        Decision { condition, ..Decision::allowed(rule) }
+    }
+
+    fn allowed_address(&self, wanted: &Destination<'_>) -> Option<&Entry> {
+        self.allow.iter().find(|entry| entry.is_about_addresses() && entry.fits(wanted))
+    }
+
+    /// Allowed by address and port: nothing else is asked. By address alone: a name that is denied still is.
+    fn by_address(&self, entry: &Entry, wanted: &Destination<'_>) -> Decision {
+        let allowed = Decision::allowed(format!("allow {entry}"));
+        if entry.port == Some(wanted.port) {
+            return allowed;
         }
+        let condition = if self.denies_names() { seen_by(wanted) } else { Condition::None };
+        self.hiding(wanted).unwrap_or(Decision { condition, ..allowed })
     }
 
     /// Whether our resolver may answer for a name.
     #[must_use]
     pub fn may_resolve(&self, name: &DomainName) -> Decision {
-        let fits = |entry: &&Entry| entry.is_about(name);
-        if let Some(entry) = self.deny.iter().find(|entry| entry.port.is_none() && fits(entry)) {
-            return Decision::denied(format!("deny {entry}"));
+        if let Some(refused) = self.refuses_name(name) {
+            return refused;
         }
-        match (self.allow.iter().find(fits), self.otherwise) {
+        match (self.allow.iter().find(|entry| entry.is_about(name)), self.otherwise) {
             (Some(entry), Verdict::Allow | Verdict::Deny) => Decision::allowed(format!("allow {entry}")),
             (None, Verdict::Allow) => Decision::allowed("default allow".to_owned()),
             (None, Verdict::Deny) => Decision::denied("default deny".to_owned()),
         }
     }
 
+    /// Whether an entry of `deny` is about this name whatever is wanted of it; the default is not looked at. So
+    /// it is asked of the names that an allowed name is another name for.
+    #[must_use]
+    pub fn refuses_name(&self, name: &DomainName) -> Option<Decision> {
+        let all_of_it = |entry: &&Entry| entry.port.is_none() && entry.protocol.is_none() && entry.is_about(name);
+        self.deny.iter().find(all_of_it).map(|entry| Decision::denied(format!("deny {entry}")))
+    }
+
+    /// Whether our resolver may answer with an address: with a reserved one only if an exception was made for it.
+    #[must_use]
+    pub fn may_answer(&self, address: IpAddr) -> Decision {
+        let address = address.to_canonical();
+        let Some(range) = reserved(address) else {
+            return Decision::allowed("not reserved".to_owned());
+        };
+        match self.allow.iter().find(|entry| entry.excepts_address(address)) {
+            Some(entry) => Decision::allowed(format!("allow {entry}")),
+            None => Decision::denied(format!("reserved {range}")),
+        }
+    }
+
     /// Whether a connection that `decide` allowed on condition may go on, now that it said its name, or none.
     #[must_use]
     pub fn decide_name(&self, wanted: &Destination<'_>, said: Option<&DomainName>) -> Decision {
-        let Some(name) = said else {
-            return match self.otherwise {
-                Verdict::Allow => Decision::allowed("default allow".to_owned()),
-                Verdict::Deny => Decision::denied("default deny: the connection names no host".to_owned()),
-            };
+        let wanted = Destination {
+            address: wanted.address.to_canonical(),
+            names: said.map_or(&[], std::slice::from_ref),
+            ..*wanted
         };
-        let named = Destination { names: std::slice::from_ref(name), ..*wanted };
-        let fits = |entry: &&Entry| !entry.is_about_addresses() && entry.fits(&named);
-        if let Some(entry) = self.deny.iter().find(fits) {
-            return Decision::denied(format!("deny {entry} ({name})"));
+        let shown = said.map(|name| format!(" ({name})")).unwrap_or_default();
+        if let Some(entry) = self.deny.iter().find(|entry| entry.is_about_names() && entry.fits(&wanted)) {
+            return Decision::denied(format!("deny {entry}{shown}"));
         }
-        match (self.allow.iter().find(fits), self.otherwise) {
-            (Some(entry), Verdict::Allow | Verdict::Deny) => Decision::allowed(format!("allow {entry} ({name})")),
+        match (self.allow.iter().find(|entry| entry.fits(&wanted)), self.otherwise) {
+            (Some(entry), Verdict::Allow | Verdict::Deny) => Decision::allowed(format!("allow {entry}{shown}")),
             (None, Verdict::Allow) => Decision::allowed("default allow".to_owned()),
-            (None, Verdict::Deny) => Decision::denied(format!("default deny ({name})")),
+            (None, Verdict::Deny) if said.is_none() => {
+                Decision::denied("default deny: the connection names no host".to_owned())
+            }
+            (None, Verdict::Deny) => Decision::denied(format!("default deny{shown}")),
         }
     }
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 pub type Reserved = IpNet;
 
 /// Order matters for what is told: the narrower first.
-const RANGES: [&str; 27] = [
+const RANGES: [&str; 28] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -35,13 +35,13 @@ const RANGES: [&str; 27] = [
     // Teredo, ORCHID: an IPv4 address, or none at all, is inside.
     "2001::/32",
     "2001:10::/28",
+    "2001:20::/28",
     // 6to4.
     "2002::/16",
     "5f00::/16",
     "fc00::/7",
     "fe80::/10",
     "fec0::/10",
-    // ISATAP interface ids are below fe80::/10 or a prefix of their own.
     "ff00::/8",
     "2001:2::/48",
 ];

@@ -53,6 +53,7 @@ fn an_entry_reads_in_every_form_and_back() {
     }
     assert_eq!(entry("Example.COM."), entry("example.com"));
     assert_eq!(entry("::ffff:1.1.1.1"), entry("1.1.1.1"));
+    assert_eq!(entry("[::ffff:1.1.1.0/120]:53"), entry("1.1.1.0/24:53"));
     assert_eq!(entry("[1.1.1.1]"), entry("1.1.1.1"));
 }
 
@@ -238,4 +239,59 @@ fn an_entry_travels_as_its_text() {
     assert_eq!(json, r#"{"otherwise":"deny","allow":["example.com:22/tcp"],"deny":["10.0.0.0/8"]}"#);
     assert_eq!(serde_json::from_str::<EgressPolicy>(&json).unwrap(), some);
     assert!(serde_json::from_str::<EgressPolicy>(r#"{"allow":["127.1"]}"#).is_err());
+}
+
+#[test]
+fn a_name_that_is_denied_is_denied_at_every_address() {
+    let some = policy(Verdict::Deny, &["0.0.0.0/0", "93.184.216.34:443"], &["evil.com"]);
+    let anywhere = tcp(&some, "93.184.216.35:443", &[], Verdict::Allow, "allow 0.0.0.0/0");
+    assert_eq!(anywhere, Condition::Name);
+    let wanted = Destination {
+        address: "93.184.216.35".parse().unwrap(),
+        port: 443,
+        protocol: Protocol::Tcp,
+        names: &[],
+        is_host: false,
+    };
+    let said = |name: &str| some.decide_name(&wanted, Some(&name.parse().unwrap())).rule;
+    assert_eq!(said("evil.com"), "deny evil.com (evil.com)");
+    assert_eq!(said("good.com"), "allow 0.0.0.0/0 (good.com)");
+    assert_eq!(some.decide_name(&wanted, None).rule, "allow 0.0.0.0/0");
+    let exact = policy(Verdict::Deny, &["93.184.216.34:443"], &["evil.com"]);
+    assert_eq!(tcp(&exact, "93.184.216.34:443", &[], Verdict::Allow, "allow 93.184.216.34:443"), Condition::None);
+}
+
+#[test]
+fn names_decide_nothing_where_everything_is_allowed() {
+    for entries in [&["example.com"][..], &["host.machine.internal:8080"]] {
+        let open = policy(Verdict::Allow, entries, &[]);
+        assert!(!open.goes_by_names());
+        assert_eq!(tcp(&open, "8.8.8.8:443", &[], Verdict::Allow, "default allow"), Condition::None);
+        assert_eq!(decide(&open, "8.8.8.8:443", Protocol::Udp, &[]).verdict, Verdict::Allow);
+    }
+    assert!(policy(Verdict::Allow, &[], &["evil.com"]).goes_by_names());
+    assert!(!policy(Verdict::Deny, &["host.machine.internal"], &["host.machine.internal:22"]).goes_by_names());
+    let some = policy(Verdict::Allow, &["127.0.0.1"], &["host.machine.internal"]);
+    tcp(&some, "127.0.0.1:9", &["host.machine.internal"], Verdict::Deny, "deny host.machine.internal");
+}
+
+#[test]
+fn a_name_is_refused_outright_only_where_nothing_of_it_is_wanted() {
+    let some = policy(Verdict::Allow, &[], &["evil.com", "tls.com:853", "quic.com/udp"]);
+    let refused = |name: &str| some.refuses_name(&name.parse().unwrap()).map(|decision| decision.rule);
+    assert_eq!(refused("evil.com").as_deref(), Some("deny evil.com"));
+    assert_eq!(refused("tls.com"), None);
+    assert_eq!(refused("quic.com"), None);
+    assert_eq!(policy(Verdict::Deny, &[], &[]).refuses_name(&"other.com".parse().unwrap()), None);
+}
+
+#[test]
+fn a_reserved_address_is_answered_only_where_an_exception_was_made() {
+    let some = policy(Verdict::Allow, &["192.168.1.5:5432", "0.0.0.0/0", "host.machine.internal"], &[]);
+    let answers = |address: &str| some.may_answer(address.parse().unwrap()).rule;
+    assert_eq!(answers("192.168.1.5"), "allow 192.168.1.5:5432");
+    assert_eq!(answers("::ffff:192.168.1.5"), "allow 192.168.1.5:5432");
+    assert_eq!(answers("192.168.1.6"), "reserved 192.168.0.0/16");
+    assert_eq!(answers("127.0.0.1"), "reserved 127.0.0.0/8");
+    assert_eq!(answers("8.8.8.8"), "not reserved");
 }
