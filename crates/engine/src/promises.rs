@@ -7,6 +7,7 @@ use machine_core::id::ID_ENTROPY;
 use machine_core::promise::image_source::ImageSource;
 use machine_core::promise::ledger::Ledger;
 use machine_core::promise::memory_image::MemoryImages;
+use machine_core::promise::network::Networks;
 use machine_core::promise::provider::Provider;
 
 /// Everything the engine relies on.
@@ -20,6 +21,8 @@ pub struct Promises {
     pub images: Arc<dyn ImageSource>,
     /// Memory images of them.
     pub memory_images: Arc<dyn MemoryImages>,
+    /// The networks of running machines.
+    pub networks: Arc<dyn Networks>,
     /// Time and chance.
     pub surroundings: Arc<dyn Surroundings>,
 }

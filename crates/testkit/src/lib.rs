@@ -6,6 +6,7 @@ pub mod guest;
 pub mod images;
 pub mod ledger;
 pub mod memory_images;
+pub mod networks;
 pub mod provider;
 pub mod surroundings;
 pub mod world;

@@ -1,10 +1,12 @@
 //! A place whose machines are entries in a map. It can fail, be slow, and lose a VMM.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use machine_core::machine::Generation;
+use machine_core::network::{NetworkSpec, Transport};
 use machine_core::policy::admit::Capacity;
 use machine_core::promise::guest::Guest;
 use machine_core::promise::provider::{
@@ -25,6 +27,8 @@ pub struct Remains {
     pub on: Option<Generation>,
     /// How the last one ended.
     pub ending: Option<Ending>,
+    /// What its gateway follows; nothing: it is closed, or gone with the launch.
+    pub network: Option<NetworkSpec>,
 }
 
 /// What can be made to fail.
@@ -36,6 +40,8 @@ pub enum Fault {
     Boot,
     /// Removing.
     Remove,
+    /// Telling a gateway what holds.
+    Apply,
 }
 
 /// The place, shared between lives of the server.
@@ -43,6 +49,8 @@ pub enum Fault {
 pub struct Site {
     machines: Mutex<BTreeMap<MachineId, Remains>>,
     faults: Mutex<BTreeSet<Fault>>,
+    held: Mutex<BTreeSet<(Transport, SocketAddr)>>,
+    relays: Mutex<BTreeMap<MachineId, usize>>,
     changed: Notify,
 }
 
@@ -52,7 +60,7 @@ pub struct FakeProvider {
     tripwire: Tripwire,
 }
 
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -83,12 +91,55 @@ impl Site {
         if let Some(remains) = held(&self.machines).get_mut(id)
             && let Some(generation) = remains.on.take()
         {
+            remains.network = None;
             remains.ending = Some(Ending { generation, sighting, detail: "ended by the test".to_owned() });
         }
         self.changed.notify_waiters();
     }
 
-    fn fails(&self, fault: Fault) -> Result<(), ProviderError> {
+    /// Lets somebody else listen at a port of the host.
+    pub fn hold(&self, transport: Transport, listen: SocketAddr) {
+        held(&self.held).insert((transport, listen));
+    }
+
+    /// How many relays of a machine are running.
+    #[must_use]
+    pub fn relays(&self, id: &MachineId) -> usize {
+        held(&self.relays).get(id).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn count_relay(&self, id: &MachineId, change: isize) {
+        let mut relays = held(&self.relays);
+        let count = relays.entry(id.clone()).or_default();
+        *count = count.saturating_add_signed(change);
+    }
+
+    /// Who else listens there, another machine or somebody.
+    pub(crate) fn holder(&self, own: &MachineId, transport: Transport, listen: SocketAddr) -> Option<String> {
+        if held(&self.held).contains(&(transport, listen)) {
+            return Some("somebody (pid 12)".to_owned());
+        }
+        let machines = held(&self.machines);
+        let others = machines.iter().filter(|(id, _)| *id != own);
+        let mut theirs = others.filter_map(|(id, remains)| Some((id, remains.network.as_ref()?)));
+        let found = theirs.find(|(_, network)| {
+            network.forwards.iter().any(|forward| (forward.transport, forward.listen) == (transport, listen))
+        });
+        found.map(|(id, _)| format!("machine {id}"))
+    }
+
+    /// What the gateway of a machine follows from now on, if that runs.
+    pub(crate) fn follow(&self, id: &MachineId, network: Option<NetworkSpec>) {
+        if let Some(remains) = held(&self.machines).get_mut(id).filter(|remains| remains.on.is_some()) {
+            remains.network = network;
+        }
+    }
+
+    pub(crate) fn runs(&self, id: &MachineId) -> bool {
+        held(&self.machines).get(id).is_some_and(|remains| remains.on.is_some())
+    }
+
+    pub(crate) fn fails(&self, fault: Fault) -> Result<(), ProviderError> {
         if held(&self.faults).contains(&fault) {
             return Err(ProviderError::Host { tried: format!("{fault:?}"), detail: "broken by the test".to_owned() });
         }
@@ -102,10 +153,12 @@ impl Site {
                 self.fails(Fault::Boot)?;
                 let remains = machines.get_mut(&plan.id).ok_or(ProviderError::NotRunning)?;
                 remains.on = Some(plan.generation);
+                remains.network = Some(plan.spec.network.clone());
             }
             Power::OffGently | Power::OffNow => {
                 if let Some(remains) = machines.get_mut(&plan.id) {
                     remains.on = None;
+                    remains.network = None;
                 }
             }
         }
@@ -118,7 +171,7 @@ impl Site {
         match held(&self.machines).get(id) {
             None => Observation::Nothing,
             Some(Remains { on: Some(generation), .. }) => Observation::On(*generation),
-            Some(Remains { on: None, ending }) => Observation::Off(ending.clone()),
+            Some(Remains { on: None, ending, .. }) => Observation::Off(ending.clone()),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::crash::Tripwire;
 use crate::images::FakeImages;
 use crate::ledger::{Book, FakeLedger};
 use crate::memory_images::FakeMemoryImages;
+use crate::networks::FakeNetworks;
 use crate::provider::{FakeProvider, Site};
 use crate::surroundings::Counting;
 
@@ -50,6 +51,7 @@ impl World {
             provider: Arc::new(FakeProvider::new(self.site.clone(), tripwire.clone())),
             images: Arc::new(FakeImages),
             memory_images: self.memory_images.clone(),
+            networks: Arc::new(FakeNetworks::new(self.site.clone(), tripwire.clone())),
             surroundings: Arc::new(Counting::from(*lives * 1_000_000)),
         }
     }
