@@ -1,6 +1,7 @@
 //! The gateway that a machine's NIC ends in: a process of its own for each machine, without privileges, that
 //! speaks Ethernet to the VMM and sockets to the host, and lets out what the machine's rules allow.
 
+mod gateway;
 mod plan;
 
 pub use plan::{GATEWAY_VERB, GatewayPlan};
