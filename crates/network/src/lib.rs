@@ -4,4 +4,4 @@
 mod gateway;
 mod plan;
 
-pub use plan::{GATEWAY_VERB, GatewayPlan};
+pub use plan::{GATEWAY_VERB, GatewayPlan, LARGEST_PACKET, LINK_DESCRIPTOR};
