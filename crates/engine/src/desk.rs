@@ -7,6 +7,7 @@
 
 mod figures;
 mod images;
+mod network;
 mod seats;
 
 use std::collections::BTreeMap;
@@ -141,6 +142,7 @@ impl Desk {
             first_start: new.first_start,
             network: new.network.clone(),
         };
+        crate::network::check(&spec.network)?;
         admit(&spec, self.promises.provider.offers().await?.capacity)?;
         let surroundings = &self.promises.surroundings;
         let machine = Machine {

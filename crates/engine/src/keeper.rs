@@ -6,6 +6,11 @@
 //!  │                                   └──destroy──▶ Working (destroy)
 //!  └── ends when the machine is destroyed, or was never made
 //! ```
+//! A change of its network is taken while it is idle, and refused while it works.
+
+mod handle;
+mod network;
+mod relay;
 
 use machine_core::intent::{Direction, Intent, Outcome};
 use machine_core::promise::provider::{Ending, Observation, Wait};
@@ -19,30 +24,12 @@ use tracing::{error, info, warn};
 use crate::carry_out::{Stuck, carry_out};
 use crate::operation::{self, Scene};
 use crate::promises::Promises;
+use handle::{Errand, Order};
+use relay::Relay;
 
-/// How a command ended, for each who waits for it.
-pub type Answer = Result<Machine, Refusal>;
+pub use handle::{Answer, KeeperHandle};
 
 const RETRY_WITNESS: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// What a keeper is asked.
-pub struct Order {
-    /// The command.
-    pub command: Command,
-    /// The request it came with.
-    pub request: Option<String>,
-    /// Who is told of the stages.
-    pub progress: Progress,
-    /// Who waits for the end.
-    pub reply: oneshot::Sender<Answer>,
-}
-
-/// How others reach a keeper.
-#[derive(Clone)]
-pub struct KeeperHandle {
-    orders: mpsc::Sender<Order>,
-    record: watch::Receiver<Machine>,
-}
 
 /// What became of an intent: which way it went last, and its outcome.
 type Ended = (Direction, Result<Outcome, Stuck>);
@@ -61,56 +48,22 @@ struct Keeper {
     machine: Machine,
     record: watch::Sender<Machine>,
     work: Option<Work>,
-}
-
-impl KeeperHandle {
-    /// The machine as it is now.
-    #[must_use]
-    pub fn machine(&self) -> Machine {
-        self.record.borrow().clone()
-    }
-
-    /// Whether its task still runs.
-    #[must_use]
-    pub fn is_kept(&self) -> bool {
-        !self.orders.is_closed()
-    }
-
-    /// Asks a command and waits for its end.
-    ///
-    /// # Errors
-    /// The refusal, or why the command failed.
-    pub async fn ask(&self, command: Command, request: Option<String>, progress: Progress) -> Answer {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.orders.send(Order { command, request, progress, reply }).await;
-        if sent.is_ok()
-            && let Ok(answer) = answer.await
-        {
-            return answer;
-        }
-        // The keeper has ended: its machine is destroyed, or was never made.
-        let machine = self.machine();
-        match state::decide(machine.standing(), command) {
-            Decision::Already => Ok(machine),
-            Decision::Refuse(why) => Err(Refusal::of_lifecycle(why, machine.called(), machine.state, command)),
-            Decision::Open(_) | Decision::Supersede(_) | Decision::Join => {
-                Err(Refusal::new(Code::InternalError, "the server is shutting down").hint("try again"))
-            }
-        }
-    }
+    relay: Relay,
 }
 
 /// Starts a machine's keeper, with the intent that was left unfinished, if any.
 pub fn spawn(promises: Promises, machine: Machine, unfinished: Option<Intent>) -> KeeperHandle {
     let (orders, mailbox) = mpsc::channel(64);
     let (record, readable) = watch::channel(machine.clone());
-    let mut keeper = Keeper { promises, machine, record, work: None };
+    let mut keeper = Keeper { promises, machine, record, work: None, relay: Relay::default() };
     tokio::spawn(async move {
         if let Some(intent) = unfinished {
             info!(machine = %intent.machine, operation = intent.command.word(), "going on with an unfinished intent");
             keeper.begin(intent, Progress::silent(), None);
         } else if matches!(keeper.machine.state, State::Destroyed) {
             return;
+        } else {
+            keeper.take_up_network().await;
         }
         keeper.keep(mailbox).await;
     });
@@ -118,11 +71,12 @@ pub fn spawn(promises: Promises, machine: Machine, unfinished: Option<Intent>) -
 }
 
 impl Keeper {
-    async fn keep(&mut self, mut mailbox: mpsc::Receiver<Order>) {
+    async fn keep(&mut self, mut mailbox: mpsc::Receiver<Errand>) {
         loop {
             tokio::select! {
                 order = mailbox.recv() => match order {
-                    Some(order) => self.take(order).await,
+                    Some(Errand::Command(order)) => self.take(order).await,
+                    Some(Errand::Network(order)) => self.change_network(order).await,
                     None => return,
                 },
                 ended = finished(&mut self.work) => self.finish(ended).await,
@@ -178,6 +132,10 @@ impl Keeper {
         next.open = Some(order.command);
         if matches!(order.command, Command::Start) {
             next.generation.0 += 1;
+            if let Err(refusal) = self.choose_ports(&mut next).await {
+                drop(order.reply.send(Err(refusal)));
+                return;
+            }
         }
         match self.promises.ledger.open(&intent, &next).await {
             Ok(()) => {
@@ -319,6 +277,7 @@ impl Keeper {
 
     fn publish(&mut self, next: Machine) {
         self.machine = next.clone();
+        self.relay.follow(&self.promises, &self.machine);
         self.record.send_replace(next);
     }
 }

@@ -10,9 +10,11 @@
 pub mod carry_out;
 pub mod desk;
 pub mod keeper;
+pub mod network;
 pub mod operation;
 pub mod promises;
 mod reconcile;
 
 pub use desk::{Asked, Desk, NewImage, NewMachine};
+pub use network::{EgressChange, NetworkChange};
 pub use promises::{Promises, Surroundings};

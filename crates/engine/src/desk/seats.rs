@@ -2,11 +2,12 @@
 //! Decides nothing of the lifecycle; that is the keepers'.
 
 use machine_core::promise::ledger::LedgerError;
-use machine_core::{Code, Machine, Refusal, State};
+use machine_core::{Code, Machine, MachineSpec, Refusal, State};
 use tokio::sync::{mpsc, oneshot};
 
 use super::AfterCreate;
 use crate::keeper::{self, KeeperHandle};
+use crate::network::is_as_asked;
 use crate::promises::Promises;
 
 /// How many destroyed machines are remembered before the oldest are forgotten.
@@ -33,14 +34,14 @@ pub(super) enum Errand {
 /// One machine's place in the list.
 struct Seat {
     keeper: KeeperHandle,
-    /// What its create asked to follow. Not written down: of a machine that an earlier server made it is
-    /// unknown, and a repeat of its create is believed.
-    then: Option<AfterCreate>,
+    /// What its create asked for. Not written down: of a machine that an earlier server made, what it is now
+    /// stands for it, and what was to follow is believed.
+    asked: Option<(MachineSpec, AfterCreate)>,
 }
 
 /// Keeps the list until nobody can ask any more.
 pub(super) async fn attend(promises: Promises, keepers: Vec<KeeperHandle>, mut errands: mpsc::Receiver<Errand>) {
-    let mut seats: Vec<Seat> = keepers.into_iter().map(|keeper| Seat { keeper, then: None }).collect();
+    let mut seats: Vec<Seat> = keepers.into_iter().map(|keeper| Seat { keeper, asked: None }).collect();
     while let Some(errand) = errands.recv().await {
         match errand {
             Errand::List { reply } => drop(reply.send(seats.iter().map(|seat| seat.keeper.clone()).collect())),
@@ -65,7 +66,7 @@ fn take_seat(
             continue;
         }
         if machine.create_key.is_some() && other.create_key == machine.create_key && answers_its_key(&seat.keeper) {
-            return if same_wish(&other, &machine) && seat.then.is_none_or(|before| before == then) {
+            return if seat.answers(&other, &machine, then) {
                 Ok(seat.keeper.clone())
             } else {
                 Err(Refusal::new(Code::InvalidRequest, "the idempotency key was used for another machine")
@@ -77,8 +78,9 @@ fn take_seat(
             return Err(LedgerError::NameTaken(machine.called().to_owned()).into());
         }
     }
+    let asked = Some((machine.spec.clone(), then));
     let keeper = keeper::spawn(promises.clone(), machine, None);
-    seats.push(Seat { keeper: keeper.clone(), then: Some(then) });
+    seats.push(Seat { keeper: keeper.clone(), asked });
     Ok(keeper)
 }
 
@@ -93,11 +95,25 @@ fn answers_its_key(keeper: &KeeperHandle) -> bool {
     }
 }
 
-/// Whether two creates wish the same; the template's digest may have moved on in between.
-fn same_wish(old: &Machine, new: &Machine) -> bool {
-    let mut wish = new.spec.clone();
-    wish.template_digest = old.spec.template_digest.clone();
-    wish == old.spec
+impl Seat {
+    /// Whether the create of a new machine wishes what that of this one did.
+    fn answers(&self, is: &Machine, new: &Machine, then: AfterCreate) -> bool {
+        match &self.asked {
+            Some((asked, before)) => same_wish(asked, &new.spec) && *before == then,
+            None => same_wish(&is.spec, &new.spec),
+        }
+    }
+}
+
+/// Whether two creates wish the same; the template's digest may have moved on in between, and the host may
+/// have chosen ports.
+fn same_wish(old: &MachineSpec, new: &MachineSpec) -> bool {
+    let mut wish = new.clone();
+    wish.template_digest = old.template_digest.clone();
+    if is_as_asked(&old.network, &wish.network) {
+        wish.network = old.network.clone();
+    }
+    wish == *old
 }
 
 /// Drops keepers of machines that were never made, and the oldest of those destroyed.

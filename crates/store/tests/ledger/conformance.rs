@@ -5,6 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use machine_core::id::ID_ENTROPY;
 use machine_core::intent::{Direction, Event, Intent, Outcome};
 use machine_core::machine::Generation;
+use machine_core::network::{NetworkMode, NetworkSpec};
+use machine_core::policy::egress::{EgressPolicy, Verdict};
 use machine_core::promise::ledger::{Ledger, LedgerError};
 use machine_core::stage::{Stage, StageTime};
 use machine_core::{Code, Command, IntentId, Machine, MachineId, MachineSpec, MiB, Owner, Refusal, State};
@@ -30,6 +32,22 @@ pub(crate) async fn conformance<L: Ledger>(make: impl AsyncFn() -> L) {
     a_thousand_machines_are_listed(&make().await).await;
 }
 
+/// A network with something in every field.
+fn some_network() -> NetworkSpec {
+    let entries = |texts: [&str; 2]| texts.map(|text| text.parse().expect("an entry")).to_vec();
+    NetworkSpec {
+        mode: NetworkMode::User,
+        egress: EgressPolicy {
+            otherwise: Verdict::Deny,
+            allow: entries(["*.example.com:443/tcp", "[2001:db8::1]:53/udp"]),
+            deny: entries(["192.0.2.0/24", "bad.example.com"]),
+        },
+        forwards: vec!["8080:80".parse().expect("a forward"), "[::1]:0:53/udp".parse().expect("a forward")],
+        host_ca: true,
+        proxy: true,
+    }
+}
+
 /// A machine at rest, `number` telling it from others.
 pub(crate) fn machine(number: u16, name: Option<&str>, state: State) -> Machine {
     Machine {
@@ -47,7 +65,7 @@ pub(crate) fn machine(number: u16, name: Option<&str>, state: State) -> Machine 
             metadata: r#"{"a":[1,2]}"#.to_owned(),
             cwd: Some("/srv".to_owned()),
             first_start: machine_core::spec::FirstStart::Image,
-            network: machine_core::network::NetworkSpec::default(),
+            network: some_network(),
         },
         state,
         open: None,

@@ -1,6 +1,8 @@
 //! `kill -9` at every await on a promise: afterwards the machine landed or is clean, there is no
 //! orphan, no intent is open, and a second reconcile changes nothing.
 
+mod network;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -36,7 +38,11 @@ fn check_agreement(world: &World, story: &str) {
     for machine in book.machines() {
         let remains = site.get(&machine.id);
         match machine.state {
-            State::Running => assert_eq!(remains.and_then(|r| r.on), Some(machine.generation), "{story}: {machine:?}"),
+            State::Running => {
+                assert_eq!(remains.and_then(|r| r.on), Some(machine.generation), "{story}: {machine:?}");
+                let follows = remains.and_then(|remains| remains.network.as_ref());
+                assert_eq!(follows, Some(&machine.spec.network), "{story}: {machine:?}");
+            }
             State::Stopped | State::Failed => assert!(remains.is_some_and(|r| r.on.is_none()), "{story}: {machine:?}"),
             State::Destroyed => assert_eq!(remains, None, "{story}: {machine:?}"),
             State::Absent | State::Paused | State::Hibernated => {
