@@ -2,6 +2,9 @@
 //! speaks Ethernet to the VMM and sockets to the host, and lets out what the machine's rules allow.
 
 mod gateway;
+mod neighbour;
+mod packet;
 mod plan;
+mod udp;
 
 pub use plan::{GATEWAY_VERB, GatewayPlan, LARGEST_PACKET, LINK_DESCRIPTOR};

@@ -1,0 +1,1 @@
+//! Frames as a guest sends them, for tests.

@@ -1,0 +1,1 @@
+//! What is read of frames, and what is not.
