@@ -94,6 +94,8 @@ codes! {
     12 Io "io",
     /// The folder is not empty.
     13 NotEmpty "not_empty",
+    /// Nobody listens there.
+    14 Refused "refused",
 }
 
 impl<C> Encode<C> for FailureCode {

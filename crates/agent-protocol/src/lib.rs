@@ -16,6 +16,8 @@
 
 mod agent;
 mod body;
+mod connect;
+pub mod datagram;
 mod failure;
 pub mod frame;
 mod greeting;
@@ -34,6 +36,7 @@ pub use body::{
     AgentState, Ending, Entry, Exited, FileKind, FileStat, LoadAverage, Measured, NetworkNumbers, Opened, Started,
     Written,
 };
+pub use connect::{Connect, Connected, Transport};
 pub use failure::{Failed, FailureCode};
 pub use frame::{Channel, MAGIC, StreamId};
 pub use host::{HostConnection, HostEvent, OpenError};

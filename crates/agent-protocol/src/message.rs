@@ -4,6 +4,7 @@
 //! skipped, an unknown message is answered by `unsupported`. The golden test holds them in place.
 
 use crate::body::{AgentState, Exited, FileStat, Measured, Opened, Started, Written};
+use crate::connect::{Connect, Connected};
 use crate::failure::Failed;
 use crate::request::{
     Exec, Identify, List, Measure, Mkdir, Ping, PowerOff, Read, Remove, Rename, Resize, SetClock, Signal, Stat, Write,
@@ -192,6 +193,8 @@ numbered! {
         29 WakeAs(WakeAs),
         /// Come to rest.
         30 Settle(Settle),
+        /// Connect to a service.
+        31 Connect(Connect),
     }
 }
 
@@ -230,6 +233,8 @@ numbered! {
         105 Woken(Woken),
         /// I rest.
         106 Settled(Settled),
+        /// The service is there.
+        107 Connected(Connected),
     }
 }
 

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use machine_agent_protocol::{
-    Answer, Awake, Command, Control, Ending, Exec, Exited, Failed, FailureCode, FileKind, FileStat, Hello, HostKey,
-    Identify, List, Measure, Measured, Mkdir, Opened, Ping, Pong, PowerOff, Read, Remove, Rename, Request, Resize,
-    Session, SetClock, Settle, Settled, Signal, Started, Stat, Stdin, Tty, User, WakeAddress, WakeAs, WakeOrigin,
-    Welcome, Woken, Write, Written,
+    Answer, Awake, Command, Connect, Connected, Control, Ending, Exec, Exited, Failed, FailureCode, FileKind, FileStat,
+    Hello, HostKey, Identify, List, Measure, Measured, Mkdir, Opened, Ping, Pong, PowerOff, Read, Remove, Rename,
+    Request, Resize, Session, SetClock, Settle, Settled, Signal, Started, Stat, Stdin, Transport, Tty, User,
+    WakeAddress, WakeAs, WakeOrigin, Welcome, Woken, Write, Written, datagram,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -153,13 +153,29 @@ fn waking_keeps_its_bytes() {
     }
 }
 
+fn connecting_requests() -> Vec<Request> {
+    vec![
+        Connect { port: 8080, transport: Transport::Tcp }.into(),
+        Connect { port: 53, transport: Transport::Udp }.into(),
+    ]
+}
+
+#[test]
+fn connecting_keeps_its_bytes() {
+    for (request, golden) in connecting_requests().iter().zip(&GOLDEN[34..36]) {
+        check(&request.encode(), golden);
+    }
+    check(&Answer::from(Connected {}).encode(), GOLDEN[36]);
+    check(&datagram::packed(b"ab").unwrap(), "00026162");
+}
+
 #[test]
 fn what_is_written_is_what_is_read() {
     use machine_agent_protocol::Decoded::Known;
-    for request in requests().into_iter().chain(waking_requests()) {
+    for request in requests().into_iter().chain(waking_requests()).chain(connecting_requests()) {
         assert_eq!(Request::decode(&request.encode()).unwrap(), Known(request));
     }
-    for answer in answers().into_iter().chain(waking_answers()) {
+    for answer in answers().into_iter().chain(waking_answers()).chain([Connected {}.into()]) {
         assert_eq!(Answer::decode(&answer.encode()).unwrap(), Known(answer));
     }
 }
@@ -167,7 +183,7 @@ fn what_is_written_is_what_is_read() {
 #[test]
 fn failure_codes_keep_their_numbers() {
     let numbers: Vec<u32> = FailureCode::ALL.iter().map(|code| code.number()).collect();
-    assert_eq!(numbers, (1..=13).collect::<Vec<u32>>());
+    assert_eq!(numbers, (1..=14).collect::<Vec<u32>>());
     assert!(FailureCode::ALL.iter().all(|code| FailureCode::from(code.number()) == *code));
 }
 
@@ -179,7 +195,7 @@ fn unknown_fields_are_skipped() {
 }
 
 /// Session messages, then requests, answers and controls, in the order of the tests; then what was added.
-const GOLDEN: [&str; 34] = [
+const GOLDEN: [&str; 37] = [
     "8201a4000101010207036131",
     "8202a60001010702613103616204616b0500",
     "8204a1006162",
@@ -214,4 +230,7 @@ const GOLDEN: [&str; 34] = [
     "82181ea0",
     "821869a100816166",
     "82186aa10081616b",
+    "82181fa200191f900100",
+    "82181fa20018350101",
+    "82186ba0",
 ];

@@ -5,6 +5,7 @@ use machine_agent_protocol::frame::{Header, Kind};
 use machine_agent_protocol::{
     AgentConnection, AgentEvent, AgentFacts, AgentState, Answer, Channel, Decoded, Exec, HostConnection, HostEvent,
     MAGIC, Request, StreamId, WINDOW, Welcome,
+    datagram::{self, Unpacker},
 };
 use proptest::prelude::*;
 
@@ -131,6 +132,34 @@ proptest! {
             let _ = machine_agent_protocol::Control::decode(bytes);
             let _ = machine_agent_protocol::Session::decode(bytes);
         }
+    }
+
+    #[test]
+    fn datagrams_arrive_one_by_one_in_whatever_chunks(
+        sent in proptest::collection::vec(tricky(), 0..12),
+        sizes in sizes(),
+    ) {
+        let bytes: Vec<u8> = sent.iter().flat_map(|one| datagram::packed(one).unwrap()).collect();
+        let (mut unpacker, mut arrived) = (Unpacker::default(), Vec::new());
+        for chunk in chunks(&bytes, &sizes) {
+            unpacker.push(&chunk);
+            while let Some(one) = unpacker.next_datagram() {
+                arrived.push(one.to_vec());
+            }
+        }
+        prop_assert_eq!(arrived, sent);
+    }
+
+    #[test]
+    fn no_bytes_make_datagrams_of_more_than_came(babble in tricky(), sizes in sizes()) {
+        let (mut unpacker, mut came) = (Unpacker::default(), 0);
+        for chunk in chunks(&babble, &sizes) {
+            unpacker.push(&chunk);
+            while let Some(one) = unpacker.next_datagram() {
+                came += one.len() + 2;
+            }
+        }
+        prop_assert!(came <= babble.len());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What can go wrong between the host and a guest.
 
+use machine_agent_protocol::datagram::TooLong;
 use machine_agent_protocol::{Failed, FailureCode, OpenError, ProtocolError, ResetCode};
 use std::io;
 use std::path::PathBuf;
@@ -53,6 +54,12 @@ pub enum GuestError {
         /// What was asked.
         question: &'static str,
     },
+    /// What was sent came after the end; what was said before tells why.
+    #[error("the connection is closed")]
+    Closed,
+    /// A datagram that cannot be sent.
+    #[error(transparent)]
+    Datagram(#[from] TooLong),
     /// The request could not be sent.
     #[error("cannot ask the guest")]
     NotAsked(#[from] OpenError),
@@ -77,6 +84,8 @@ impl GuestError {
             | Self::Reset { .. }
             | Self::Unexpected { .. }
             | Self::NotAsked(_)
+            | Self::Closed
+            | Self::Datagram(_)
             | Self::TooLarge { .. } => None,
         }
     }
@@ -90,6 +99,8 @@ impl GuestError {
             | Self::Reset { .. }
             | Self::Unexpected { .. }
             | Self::NotAsked(_)
+            | Self::Closed
+            | Self::Datagram(_)
             | Self::TooLarge { .. } => false,
         }
     }

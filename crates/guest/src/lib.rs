@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod carrier;
+mod connection;
 mod error;
 mod exec;
 mod file;
@@ -20,6 +21,7 @@ mod promise;
 mod stream;
 mod waking;
 
+pub use connection::{Connection, ConnectionInput};
 pub use error::GuestError;
 pub use exec::{ExecEvent, ExecInput, ExecOutput, ExecStream};
 pub use file::{FileReader, FileWriter};

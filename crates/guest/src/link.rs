@@ -5,14 +5,15 @@
 //! ```
 
 use crate::carrier::{Ask, Carrier, Doors};
+use crate::connection::Connection;
 use crate::error::GuestError;
 use crate::exec::{ExecInput, ExecStream};
 use crate::file::{FileReader, FileWriter};
 use crate::stream::{Came, Receiver, Ways};
 use bytes::BytesMut;
 use machine_agent_protocol::{
-    Answer, Entry, Exec, FileStat, HostConnection, Identify, List, Measure, Measured, Mkdir, Ping, PowerOff, Read,
-    Remove, Rename, Request, SetClock, Settle, Settled, Stat, WakeAs, Welcome, Woken, Write,
+    Answer, Connect, Entry, Exec, FileStat, HostConnection, Identify, List, Measure, Measured, Mkdir, Ping, PowerOff,
+    Read, Remove, Rename, Request, SetClock, Settle, Settled, Stat, WakeAs, Welcome, Woken, Write,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -125,6 +126,18 @@ impl GuestLink {
     /// If the link is down.
     pub async fn write(&self, write: Write) -> Result<FileWriter, GuestError> {
         Ok(FileWriter { receiver: self.open(write).await? })
+    }
+
+    /// Connects to a service on the guest's own loopback.
+    ///
+    /// # Errors
+    /// If nobody listens there, or the link is down.
+    pub async fn dial(&self, connect: Connect) -> Result<Connection, GuestError> {
+        let mut receiver = self.open(connect).await?;
+        let Came::Answer(Answer::Connected(_)) = receiver.next("connect").await? else {
+            return Err(GuestError::Unexpected { question: "connect" });
+        };
+        Ok(Connection::new(receiver, connect.transport))
     }
 
     /// Lists a folder.

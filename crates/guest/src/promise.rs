@@ -1,5 +1,7 @@
 //! Keeps core's promise of a `Guest` over a [`GuestLink`]. Translates words, decides nothing.
 
+mod connection;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,10 +63,10 @@ impl core::Guest for Linked {
 
     async fn connect(
         &self,
-        _port: u16,
-        _transport: Transport,
+        port: u16,
+        transport: Transport,
     ) -> Result<Box<dyn core::GuestConnection>, core::GuestError> {
-        Err(core::GuestError::Unsupported("this agent does not connect to services".to_owned()))
+        connection::connect(&self.0, port, transport).await
     }
 
     async fn measure(&self) -> Result<Vitals, core::GuestError> {
@@ -262,7 +264,8 @@ impl From<GuestError> for core::GuestError {
             GuestError::Reset { .. } | GuestError::Unexpected { .. } | GuestError::TooLarge { .. } => {
                 Self::Garbage(error.to_string())
             }
-            GuestError::NotAsked(_) => Self::Invalid(error.to_string()),
+            GuestError::Closed => Self::Failed(error.to_string()),
+            GuestError::NotAsked(_) | GuestError::Datagram(_) => Self::Invalid(error.to_string()),
         }
     }
 }
@@ -282,6 +285,7 @@ fn of_failure(failed: wire::Failed) -> core::GuestError {
         | wire::FailureCode::IsDirectory
         | wire::FailureCode::Io
         | wire::FailureCode::NotEmpty
+        | wire::FailureCode::Refused
         | wire::FailureCode::Unrecognized(_) => core::GuestError::Failed(message),
     }
 }

@@ -1,5 +1,6 @@
 //! What all tasks of the agent share, and who does which request.
 
+use crate::connect::Connections;
 use crate::desk::Desk;
 use crate::door::Door;
 use crate::life::Life;
@@ -25,6 +26,7 @@ pub(crate) struct House {
     pub(crate) reaper: Reaper,
     pub(crate) power: Power,
     pub(crate) life: Life,
+    pub(crate) connections: Connections,
     pub(crate) env: Arc<watch::Sender<DefaultEnv>>,
 }
 
@@ -41,7 +43,7 @@ pub(crate) async fn live(door: Door, init: Init) -> io::Result<()> {
     let facts = facts();
     let boot_id = watch::Sender::new(facts.boot_id.clone());
     let life = Life::start(init, World { reaper: reaper.clone(), env: env.clone(), boot_id });
-    let house = House { reaper, power, life, env };
+    let house = House { reaper, power, life, connections: Connections::none_yet(), env };
     let serving = Desk::new(facts, house.clone()).serve(door);
     match init {
         Init::Us => {
@@ -74,6 +76,7 @@ async fn work(house: House, request: Request, line: Line, arrived: Instant) {
     let teller = line.teller.clone();
     let answer = match request {
         Request::Exec(exec) => return exec::serve(house, exec, line).await,
+        Request::Connect(connect) => return house.connections.serve(connect, line).await,
         Request::Read(read) => files::read::serve(read, &teller).await,
         Request::Write(write) => files::write::serve(write, line).await,
         Request::List(list) => files::list::serve(list, &teller).await,

@@ -8,6 +8,7 @@
 //! own libraries into it. See `users`.
 
 mod boot;
+mod connect;
 mod console;
 mod content;
 mod desk;
@@ -27,6 +28,7 @@ mod power;
 mod processes;
 mod reaper;
 mod rights;
+mod scratch;
 mod script;
 mod services;
 mod settle;

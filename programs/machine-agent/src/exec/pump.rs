@@ -9,8 +9,8 @@
 use super::herald::Herald;
 use super::stdio::End;
 use crate::line::Gone;
+use crate::scratch;
 use machine_agent_protocol::Channel;
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,7 +20,6 @@ use tokio::io::Interest;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-const CHUNK: usize = 64 * 1024;
 const LINGER: Duration = Duration::from_millis(100);
 
 /// All outputs of one command, being carried. In the task of the command and not in one each: a wake-up less
@@ -141,17 +140,8 @@ fn read_now(output: &End, chunk: &mut Vec<u8>) -> Option<usize> {
     }
 }
 
-thread_local! {
-    /// Where every pipe is read to first. A fresh buffer for each read would cost more, in page faults of
-    /// an emulated processor, than a short command itself.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
-}
-
 fn read(fd: &OwnedFd, chunk: &mut Vec<u8>) -> io::Result<usize> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        // A terminal that nobody has open any more says EIO: it is taken for the end.
-        let count = rustix::io::read(fd, &mut scratch[..])?;
-        chunk.extend_from_slice(&scratch[..count]);
-        Ok(count)
-    })
+    // A terminal that nobody has open any more says EIO: it is taken for the end.
+    *chunk = scratch::read(|scratch| rustix::io::read(fd, scratch))?;
+    Ok(chunk.len())
 }

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod commands;
+mod connections;
 mod files;
 mod stage;
 mod strangers;
