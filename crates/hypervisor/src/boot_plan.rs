@@ -20,23 +20,12 @@ impl fmt::Display for MacAddress {
     }
 }
 
-/// The guest's one network card.
+/// The guest's one network card. Its frames go over the launch plan's wire to a companion, or to nobody if there
+/// is none: each in a packet after its length, 32 bits in network order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nic {
     /// Its address.
     pub mac: MacAddress,
-    /// Where its frames go.
-    pub link: Link,
-}
-
-/// Where a network card's frames go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Link {
-    /// To whoever connects to `RunFolder::link_socket`, where the VMM listens: each frame after its length,
-    /// 32 bits in network order. When that one goes, the next may come.
-    Gateway,
-    /// The VMM's own user-mode network, which lets nothing out to the host or beyond.
-    UserRestricted,
 }
 
 /// The root disk: an overlay over a base that the overlay's own header names.
@@ -127,12 +116,6 @@ impl RunFolder {
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {
         self.0.join("qmp.sock")
-    }
-
-    /// The other end of the network card.
-    #[must_use]
-    pub fn link_socket(&self) -> PathBuf {
-        self.0.join("net.sock")
     }
 
     /// The agent's byte stream.

@@ -12,19 +12,24 @@ use std::path::{Path, PathBuf};
 
 /// Which log, and how much of it is kept.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shape {
-    name: &'static str,
+pub(crate) struct Shape<'a> {
+    name: &'a str,
     first: u64,
     rest: u64,
 }
 
 /// The guest's console: the first 256 KiB, and the last 512 KiB to 1 MiB.
-pub(crate) const CONSOLE: Shape = Shape { name: "console", first: 256 << 10, rest: 512 << 10 };
+pub(crate) const CONSOLE: Shape<'static> = Shape { name: "console", first: 256 << 10, rest: 512 << 10 };
 
 /// What the VMM itself says, mostly nothing.
-pub(crate) const VMM: Shape = Shape { name: "vmm", first: 64 << 10, rest: 64 << 10 };
+pub(crate) const VMM: Shape<'static> = Shape { name: "vmm", first: 64 << 10, rest: 64 << 10 };
 
-impl Shape {
+/// What a companion of this name says.
+pub(crate) const fn of_companion(name: &str) -> Shape<'_> {
+    Shape { name, first: 64 << 10, rest: 256 << 10 }
+}
+
+impl Shape<'_> {
     fn current(self, folder: &Path) -> PathBuf {
         folder.join(format!("{}.log", self.name))
     }
@@ -69,10 +74,11 @@ fn end_of(path: &Path, most: usize) -> io::Result<Vec<u8>> {
 
 /// The writer's end.
 pub(crate) struct BoundedLog {
-    shape: Shape,
+    name: String,
     folder: PathBuf,
     file: File,
     room: u64,
+    rest: u64,
     place: Place,
 }
 
@@ -84,12 +90,13 @@ enum Place {
 
 impl BoundedLog {
     /// An empty log; what an earlier run left under this name goes.
-    pub(crate) fn create(shape: Shape, folder: &Path) -> io::Result<Self> {
+    pub(crate) fn create(shape: Shape<'_>, folder: &Path) -> io::Result<Self> {
         for path in shape.files(folder) {
             crate::whole_file::remove(&path)?;
         }
         let file = open(&shape.current(folder))?;
-        Ok(Self { shape, folder: folder.to_owned(), file, room: shape.first, place: Place::First })
+        let (name, folder, place) = (shape.name.to_owned(), folder.to_owned(), Place::First);
+        Ok(Self { name, folder, file, room: shape.first, rest: shape.rest, place })
     }
 
     /// Appends.
@@ -108,15 +115,16 @@ impl BoundedLog {
     }
 
     fn turn_over(&mut self) -> io::Result<()> {
+        let shape = Shape { name: &self.name, first: 0, rest: self.rest };
         let aside = match self.place {
-            Place::First => self.shape.first(&self.folder),
-            Place::Later => self.shape.previous(&self.folder),
+            Place::First => shape.first(&self.folder),
+            Place::Later => shape.previous(&self.folder),
         };
-        let current = self.shape.current(&self.folder);
+        let current = shape.current(&self.folder);
         fs::rename(&current, aside)?;
         self.file = open(&current)?;
         self.place = Place::Later;
-        self.room = self.shape.rest;
+        self.room = self.rest;
         Ok(())
     }
 }
@@ -129,7 +137,7 @@ fn open(path: &Path) -> io::Result<File> {
 mod tests {
     use super::*;
 
-    const SMALL: Shape = Shape { name: "small", first: 4, rest: 10 };
+    const SMALL: Shape<'static> = Shape { name: "small", first: 4, rest: 10 };
 
     fn written(text: &str, piece: usize) -> (tempfile::TempDir, u64) {
         let folder = tempfile::tempdir().unwrap();

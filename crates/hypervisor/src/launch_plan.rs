@@ -22,6 +22,9 @@ pub struct LaunchPlan {
     pub arguments: Vec<String>,
     /// Files to write, readable by the owner alone, before it starts.
     pub files: Vec<PlannedFile>,
+    /// What joins it to its companions.
+    #[serde(default)]
+    pub wire: Wire,
     /// Processes that it needs beside it.
     #[serde(default)]
     pub companions: Vec<Companion>,
@@ -29,7 +32,22 @@ pub struct LaunchPlan {
     pub run: RunFolder,
 }
 
-/// A process beside a VMM: a hidden verb of our own program. It is started before the VMM, started again when
+/// The descriptor by which a VMM holds one end of its wire, and every companion the other.
+pub const WIRE_DESCRIPTOR: i32 = 3;
+
+/// What joins a VMM to its companions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wire {
+    /// Nothing.
+    #[default]
+    None,
+    /// A pair of connected Unix sockets of sequenced packets. It outlives each companion, since the supervisor
+    /// holds their end as well; without any companion the VMM's end is closed from the other side.
+    Packets,
+}
+
+/// A process beside a VMM: a hidden verb of our own program. It is started with the VMM, started again when
 /// it ends, and ended with the VMM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Companion {

@@ -1,6 +1,6 @@
 //! The parent of one VMM: the hidden verb `machine supervise PLAN`. It leaves the server's session, so that
-//! the VMM outlives the server, and takes the VMM with it when it goes. Single-threaded, on purpose: the
-//! VMM dies with the thread that started it.
+//! the VMM outlives the server, and takes the VMM with it when it goes. It minds the VMM's companions, too.
+//! Single-threaded, on purpose: its children die with the thread that started them.
 //!
 //! ```text
 //! Apart ──start──▶ Watching ──VMM ends, or a signal ends it──▶ Ended (exit.json)
@@ -8,23 +8,29 @@
 //! ```
 
 mod cgroup;
+mod companions;
+mod stream;
 mod watch;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Resource, Rlimit};
 
 use crate::boot_plan::RunFolder;
 use crate::bounded_log::{BoundedLog, CONSOLE, VMM};
-use crate::launch_plan::LaunchPlan;
+use crate::launch_plan::{LaunchPlan, Wire};
 use crate::process::{Asked, ExitRecord, ExitStatus, Identity, SupervisorRecord, boot_id};
 use crate::{sys, whole_file};
 use cgroup::Cgroup;
+use companions::Companions;
 
 /// The hidden verb; its one argument is the plan's path.
 pub const SUPERVISE_VERB: &str = "supervise";
@@ -32,6 +38,9 @@ pub const SUPERVISE_VERB: &str = "supervise";
 /// Memory runs out: a VMM goes before its supervisor, and both before the rest of the host.
 const VMM_OOM_SCORE: i32 = 500;
 const SUPERVISOR_OOM_SCORE: i32 = 100;
+
+/// Bytes that may be under way on a wire, each way; hosts mostly grant less.
+const WIRE_BUFFER: usize = 1 << 20;
 
 /// Why there was nothing to supervise.
 #[derive(Debug, thiserror::Error)]
@@ -68,14 +77,15 @@ impl<T> Trying<T> for io::Result<T> {
 /// the standard streams.
 pub fn supervise(plan_file: &Path) -> Result<(), SuperviseError> {
     sys::close_inherited_descriptors().trying("close inherited descriptors")?;
+    sys::reserve_handed_down().trying("keep a descriptor free")?;
     let plan = read_plan(plan_file)?;
     let mut notes = Vec::new();
     stand_apart(&plan, &mut notes)?;
     let termination = sys::termination_descriptor().trying("catch signals")?;
     let console = BoundedLog::create(CONSOLE, plan.run.path()).trying("create the console log")?;
     let log = BoundedLog::create(VMM, plan.run.path()).trying("create the VMM's log")?;
-    let mut child = match prepare_files(&plan).and_then(|()| start(&plan)) {
-        Ok(child) => child,
+    let (mut child, companions) = match begin(&plan) {
+        Ok(both) => both,
         Err(error) => {
             return write_exit(&plan, (ExitStatus::NotStarted { reason: not_started(&plan, &error) }, Asked::No));
         }
@@ -83,7 +93,7 @@ pub fn supervise(plan_file: &Path) -> Result<(), SuperviseError> {
     let cgroup = Cgroup::enter(&plan.machine, child.id());
     let cgroup = cgroup.map_err(|error| notes.push(format!("no cgroup of its own: {error}"))).ok();
     record(&plan, &child, &cgroup, notes)?;
-    let end = watch::watch(&mut child, &termination, console, log).trying("watch the VMM")?;
+    let end = watch::watch(&mut child, &termination, [console, log], companions).trying("watch the VMM")?;
     write_exit(&plan, end)?;
     if let Some(cgroup) = cgroup {
         cgroup.leave();
@@ -125,11 +135,36 @@ fn prepare_files(plan: &LaunchPlan) -> io::Result<()> {
     Ok(())
 }
 
-fn start(plan: &LaunchPlan) -> io::Result<Child> {
+/// The VMM, started, and its companions, which are started once it is on record: nobody waits for them here.
+fn begin(plan: &LaunchPlan) -> io::Result<(Child, Companions)> {
+    prepare_files(plan)?;
+    let (near, far) = wire(plan)?;
+    let companions = Companions::of(plan, far)?;
+    Ok((start(plan, near)?, companions))
+}
+
+/// The VMM's end of its wire and its companions', if it has one.
+fn wire(plan: &LaunchPlan) -> io::Result<(Option<OwnedFd>, Option<OwnedFd>)> {
+    match plan.wire {
+        Wire::None => Ok((None, None)),
+        Wire::Packets => {
+            let (near, far) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+            for end in [&near, &far] {
+                set_socket_send_buffer_size(end, WIRE_BUFFER)?;
+            }
+            Ok((Some(near), Some(far)))
+        }
+    }
+}
+
+fn start(plan: &LaunchPlan, wire: Option<OwnedFd>) -> io::Result<Child> {
     let mut command = Command::new(&plan.program);
     command.args(&plan.arguments).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     sys::tie_to_us(&mut command);
+    if let Some(wire) = wire {
+        sys::hand_down(&mut command, wire);
+    }
     command.spawn()
 }
 

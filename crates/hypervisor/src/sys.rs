@@ -2,11 +2,13 @@
 #![expect(unsafe_code, reason = "one operation per block, each behind a safe function")]
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use tokio::io::unix::AsyncFd;
+
+use crate::launch_plan::WIRE_DESCRIPTOR;
 
 /// Reads the time stamp counter.
 pub(crate) fn time_stamp_counter() -> u64 {
@@ -57,6 +59,42 @@ pub(crate) fn tie_to_us(command: &mut Command) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
         set_blocked(&signal_set(&[]))
+    };
+    // SAFETY: between fork and exec the closure makes system calls only: it neither allocates nor locks.
+    unsafe { command.pre_exec(in_child) };
+}
+
+/// Takes the number of the descriptor that is handed down, so that nothing of ours gets it: not even the pipe by
+/// which a child that could not be started says so.
+pub(crate) fn reserve_handed_down() -> io::Result<()> {
+    let nothing = std::fs::File::open("/dev/null")?;
+    match nothing.into_raw_fd() {
+        WIRE_DESCRIPTOR => Ok(()),
+        other => Err(io::Error::other(format!("descriptor {WIRE_DESCRIPTOR} is taken: the next one is {other}"))),
+    }
+}
+
+/// Makes the command's process hold a descriptor of ours as `WIRE_DESCRIPTOR`. Only after `reserve_handed_down`.
+pub(crate) fn hand_down(command: &mut Command, ours: OwnedFd) {
+    let in_child = move || {
+        // SAFETY: takes no pointer; the number is reserved, so what dup2 closes is nobody's.
+        let held = unsafe { libc::dup2(ours.as_raw_fd(), WIRE_DESCRIPTOR) };
+        if held < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: between fork and exec the closure makes one system call: it neither allocates nor locks.
+    unsafe { command.pre_exec(in_child) };
+}
+
+/// Makes the command's process begin with this `oom_score_adj`, as far as the host lets it.
+pub(crate) fn score_for_oom(command: &mut Command, score: i32) {
+    let text = score.to_string();
+    let in_child = move || {
+        let flags = rustix::fs::OFlags::WRONLY.union(rustix::fs::OFlags::CLOEXEC);
+        if let Ok(file) = rustix::fs::open(c"/proc/self/oom_score_adj", flags, rustix::fs::Mode::empty()) {
+            // Refused to one who may not ask to live longer: it lives as long as its parent then.
+            let _ = rustix::io::write(&file, text.as_bytes());
+        }
+        Ok(())
     };
     // SAFETY: between fork and exec the closure makes system calls only: it neither allocates nor locks.
     unsafe { command.pre_exec(in_child) };

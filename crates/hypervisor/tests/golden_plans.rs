@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 use machine_core::machine::Generation;
 use machine_core::{MachineId, MiB};
 use machine_hypervisor::accelerator::Accelerator;
-use machine_hypervisor::boot_plan::{
-    Backing, BootPlan, Kernel, Link, MacAddress, Memory, Nic, RootDisk, RunFolder, Start,
-};
+use machine_hypervisor::boot_plan::{Backing, BootPlan, Kernel, MacAddress, Memory, Nic, RootDisk, RunFolder, Start};
 use machine_hypervisor::driver::qemu::{Installation, Q35, Qemu};
 use machine_hypervisor::driver::{Driver, Feature, Host, PlanRefusal, SaveMode};
 use machine_hypervisor::ingredients::Ingredients;
@@ -30,7 +28,7 @@ fn boot() -> BootPlan {
         root: RootDisk { overlay: PathBuf::from("/home/machine/disks/a,b.qcow2") },
         cpus: NonZeroU8::new(2).unwrap(),
         memory: Memory { size: MiB(512), backing: Backing::Anonymous },
-        nic: Some(Nic { mac: MacAddress([0x52, 0x54, 0, 1, 2, 3]), link: Link::UserRestricted }),
+        nic: Some(Nic { mac: MacAddress([0x52, 0x54, 0, 1, 2, 3]) }),
         run: RunFolder(PathBuf::from("/run/machine/m0123456789abcdefghij")),
     }
 }
@@ -138,7 +136,7 @@ fn ingredients_say_what_differs_and_nothing_of_who_it_is() {
     let ours = of(&boot(), &TCG);
     let mut other = keep();
     other.machine = MachineId::try_from("mabcdefghij0123456789".to_owned()).unwrap();
-    other.nic = other.nic.map(|nic| Nic { mac: MacAddress([2; 6]), ..nic });
+    other.nic = other.nic.map(|_| Nic { mac: MacAddress([2; 6]) });
     other.run = RunFolder(PathBuf::from("/elsewhere"));
     kernel(&mut other).kernel = PathBuf::from("/elsewhere/vmlinux");
     assert_eq!(of(&other, &TCG), ours);

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::identity::Held;
 use super::{Ending, ExitRecord, SupervisorRecord, boot_id};
 use crate::boot_plan::RunFolder;
-use crate::bounded_log::{CONSOLE, VMM};
+use crate::bounded_log::{CONSOLE, VMM, of_companion};
 use machine_core::MachineId;
 
 /// How long a supervisor may take to end its VMM and write that down.
@@ -143,6 +143,11 @@ impl Vmm {
     /// The last bytes of what the VMM itself said.
     pub fn log_tail(run: &RunFolder, most: usize) -> io::Result<Vec<u8>> {
         VMM.tail(run.path(), most)
+    }
+
+    /// The last bytes of what a companion of this name said.
+    pub fn companion_log_tail(run: &RunFolder, name: &str, most: usize) -> io::Result<Vec<u8>> {
+        of_companion(name).tail(run.path(), most)
     }
 
     async fn gone(&self) -> io::Result<()> {

@@ -1,63 +1,57 @@
 //! Waits for the VMM's end, and for a signal to bring it about, while the VMM's two streams go into their
-//! bounded logs. A log that cannot be written loses bytes; the VMM never waits for a disk because of it.
+//! bounded logs and its companions are minded. A log that cannot be written loses bytes; the VMM never waits
+//! for a disk because of it.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::companions::{Companions, News};
+use super::stream::Stream;
 use crate::bounded_log::BoundedLog;
 use crate::process::{Asked, ExitStatus};
 
-const CHUNK: usize = 64 << 10;
-
-/// What can be in a pipe when its writer is dead, and not more: someone else may hold it open and write.
-const LEFT_OVER: usize = 1 << 20;
-
-/// One of the VMM's streams; closed once it has ended.
-struct Stream {
-    pipe: Option<Box<dyn Pipe>>,
-    log: BoundedLog,
+/// What happened while we waited.
+struct Ready {
+    told: bool,
+    ended: bool,
+    streams: [bool; 2],
+    companions: Vec<News>,
 }
-
-trait Pipe: Read + AsFd {}
-impl<T: Read + AsFd> Pipe for T {}
 
 pub(super) fn watch(
     child: &mut Child,
     termination: &OwnedFd,
-    console: BoundedLog,
-    log: BoundedLog,
+    [console, log]: [BoundedLog; 2],
+    mut companions: Companions,
 ) -> io::Result<(ExitStatus, Asked)> {
     let pid = Pid::from_child(child);
     let process = pidfd_open(pid, PidfdFlags::empty())?;
-    let mut streams = [
-        Stream { pipe: child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Pipe>), log: console },
-        Stream { pipe: child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Pipe>), log },
-    ];
-    let mut asked = Asked::No;
-    loop {
-        let [told, ended, first, second] = ready(termination.as_fd(), process.as_fd(), &streams)?;
-        if told && asked == Asked::No {
-            asked = Asked::Yes;
+    let mut streams = [Stream::new(child.stdout.take(), console), Stream::new(child.stderr.take(), log)];
+    let asked = loop {
+        companions.start_due();
+        let ready = wait(termination.as_fd(), process.as_fd(), &streams, &companions)?;
+        if ready.told {
             pidfd_send_signal(&process, Signal::KILL)?;
+            wait_for(process.as_fd())?;
+            break Asked::Yes;
         }
-        if ended {
-            break;
+        if ready.ended {
+            break Asked::No;
         }
-        for (stream, ready) in streams.iter_mut().zip([first, second]) {
+        for (stream, ready) in streams.iter_mut().zip(ready.streams) {
             if ready {
                 stream.take();
             }
         }
-        if asked == Asked::Yes {
-            // The signal stays readable; from here on only the end matters.
-            wait_for(process.as_fd())?;
-        }
-    }
+        companions.hear(ready.companions.into_iter());
+    };
+    companions.end();
     let status = child.wait()?;
     for stream in &mut streams {
         stream.drain();
@@ -73,59 +67,38 @@ fn meaning(status: std::process::ExitStatus) -> ExitStatus {
     }
 }
 
-/// Waits until something can be said of: the termination signal, the process, the two streams.
-fn ready(termination: BorrowedFd<'_>, process: BorrowedFd<'_>, streams: &[Stream; 2]) -> io::Result<[bool; 4]> {
+/// Waits until something can be said of: the termination signal, the process, the two streams, the companions;
+/// or until a companion is to be started.
+fn wait(
+    termination: BorrowedFd<'_>,
+    process: BorrowedFd<'_>,
+    streams: &[Stream; 2],
+    companions: &Companions,
+) -> io::Result<Ready> {
     // A closed stream is waited for as a second look at the process, so that the places stay.
-    let [first, second] = streams.each_ref().map(|stream| stream.pipe.as_deref().map_or(process, |pipe| pipe.as_fd()));
-    let mut places = [termination, process, first, second].map(|it| PollFd::from_borrowed_fd(it, PollFlags::IN));
-    retry(|| poll(&mut places, None))?;
-    Ok(places.map(|place| !place.revents().is_empty()))
+    let [first, second] = streams.each_ref().map(|stream| stream.source().unwrap_or(process));
+    let sources = [termination, process, first, second].into_iter().chain(companions.sources());
+    let mut places: Vec<_> = sources.map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)).collect();
+    wait_on(&mut places, companions.next_due())?;
+    let happened: Vec<bool> = places.iter().map(|place| !place.revents().is_empty()).collect();
+    let (ours, theirs) = happened.split_at(4);
+    let companions = theirs.chunks_exact(2).map(|two| News { ended: two[0], said: two[1] }).collect();
+    Ok(Ready { told: ours[0], ended: ours[1], streams: [ours[2], ours[3]], companions })
 }
 
 fn wait_for(process: BorrowedFd<'_>) -> io::Result<()> {
-    let mut places = [PollFd::from_borrowed_fd(process, PollFlags::IN)];
-    retry(|| poll(&mut places, None))
+    wait_on(&mut [PollFd::from_borrowed_fd(process, PollFlags::IN)], None)
 }
 
-fn retry(mut poll: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<()> {
+/// Waits for any of them, or until the time has come.
+fn wait_on(places: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<()> {
     loop {
-        match poll() {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(places, left.as_ref()) {
             Err(rustix::io::Errno::INTR) => {}
             Ok(_) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-    }
-}
-
-impl Stream {
-    /// Moves what is there. How much that was.
-    fn take(&mut self) -> usize {
-        let Some(pipe) = &mut self.pipe else { return 0 };
-        let mut chunk = [0; CHUNK];
-        match pipe.read(&mut chunk) {
-            Ok(0) | Err(_) => {
-                self.pipe = None;
-                0
-            }
-            Ok(read) => {
-                // A full disk costs log lines, not the machine.
-                let _ = self.log.write(&chunk[..read]);
-                read
-            }
-        }
-    }
-
-    fn drain(&mut self) {
-        let mut left = LEFT_OVER;
-        while left > 0 && self.has_more() {
-            left = left.saturating_sub(self.take());
-        }
-    }
-
-    fn has_more(&self) -> bool {
-        let Some(pipe) = &self.pipe else { return false };
-        let mut places = [PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        matches!(poll(&mut places, Some(&now)), Ok(1..))
     }
 }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is the message")]
 
 mod adopt;
+mod companion;
+mod companion_stand_in;
 mod image;
 mod kvm;
 mod qemu;
@@ -42,13 +44,17 @@ fn main() -> ExitCode {
             println!("{}", serde_json::to_string(&probe_in_this_process()).unwrap());
             ExitCode::SUCCESS
         }
+        [companion_stand_in::COMPANION, what] => companion_stand_in::be(what),
+        [companion_stand_in::VMM, packets] => companion_stand_in::be_vmm(packets.parse().unwrap()),
         wanted => run(wanted),
     }
 }
 
 fn run(wanted: &[&str]) -> ExitCode {
     let wanted: Vec<&&str> = wanted.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen = [stand_in::PROMISES, adopt::PROMISES, kvm::PROMISES, qemu::PROMISES, image::PROMISES].concat();
+    let chosen =
+        [stand_in::PROMISES, companion::PROMISES, adopt::PROMISES, kvm::PROMISES, qemu::PROMISES, image::PROMISES]
+            .concat();
     let (mut kept_ones, mut failed) = (0, 0);
     for (name, promise) in chosen {
         if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(**word)) {

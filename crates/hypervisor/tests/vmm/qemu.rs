@@ -10,7 +10,7 @@ use std::time::Duration;
 use machine_core::MiB;
 use machine_core::machine::Generation;
 use machine_hypervisor::accelerator::{Accelerator, probe};
-use machine_hypervisor::boot_plan::{Backing, BootPlan, Kernel, Link, MacAddress, Memory, Nic, RootDisk, Start};
+use machine_hypervisor::boot_plan::{Backing, BootPlan, Kernel, MacAddress, Memory, Nic, RootDisk, Start};
 use machine_hypervisor::driver::qemu::{Installation, Qemu};
 use machine_hypervisor::driver::{Control, Driver, GuestEnd, Host, VmmStatus};
 use machine_hypervisor::process::{Asked, ExitStatus, LaunchError, Vmm, this_program};
@@ -67,7 +67,7 @@ impl Real {
             root: RootDisk { overlay: at("root.qcow2") },
             cpus: NonZeroU8::new(1).unwrap(),
             memory: Memory { size: MiB(64), backing: Backing::Anonymous },
-            nic: Some(Nic { mac: MacAddress([0x52, 0x54, 0, 0, 0, 1]), link: Link::UserRestricted }),
+            nic: Some(Nic { mac: MacAddress([0x52, 0x54, 0, 0, 0, 1]) }),
             run: stage.run(),
         };
         let host = Host { accelerator, tsc: tsc::rate() };

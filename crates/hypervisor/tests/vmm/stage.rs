@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use machine_core::MachineId;
 use machine_core::machine::Generation;
 use machine_hypervisor::boot_plan::RunFolder;
-use machine_hypervisor::launch_plan::LaunchPlan;
+use machine_hypervisor::launch_plan::{LaunchPlan, Wire};
 use machine_hypervisor::process::{Ending, ExitRecord, LaunchError, Vmm, supervisors, this_program};
 
 pub(crate) struct Stage {
@@ -31,6 +31,7 @@ impl Stage {
             generation: Generation(3),
             program: PathBuf::from(program),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            wire: Wire::None,
             companions: Vec::new(),
             files: vec![],
             run: self.run(),
@@ -64,6 +65,18 @@ pub(crate) fn recorded(ending: Ending) -> ExitRecord {
 pub(crate) fn runs(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// Asks again until it is so.
+pub(crate) async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(std::time::Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }
 
 pub(crate) fn size(path: &Path) -> u64 {

@@ -16,7 +16,7 @@ use machine_core::promise::awakening::Origin;
 use machine_core::promise::guest::{Guest, GuestError};
 use machine_core::promise::provider::{MachinePlan, ProviderError};
 use machine_core::stage::{Progress, Report, Stage, StageTime};
-use machine_hypervisor::boot_plan::{Backing, BootPlan, Link, MacAddress, Memory, Nic, RootDisk, Start};
+use machine_hypervisor::boot_plan::{Backing, BootPlan, MacAddress, Memory, Nic, RootDisk, Start};
 use machine_hypervisor::launch_plan::LaunchPlan;
 use machine_hypervisor::process::{Found, LaunchError, Vmm};
 use tokio::sync::OwnedSemaphorePermit;
@@ -99,7 +99,7 @@ impl LocalProvider {
             root: RootDisk { overlay: built.disk },
             cpus: cpus.ok_or_else(too_many)?,
             memory: built.memory,
-            nic: Some(Nic { mac: built.mac, link: Link::UserRestricted }),
+            nic: Some(Nic { mac: built.mac }),
             run: self.run(built.machine),
         })
     }

@@ -1,7 +1,9 @@
 //! The guest kernel's command line.
 
+use machine_core::network::{GATEWAY, GUEST, PREFIX, RESOLVER};
+
 use crate::accelerator::Accelerator;
-use crate::boot_plan::{Kernel, Link, Nic};
+use crate::boot_plan::{Kernel, Nic};
 use crate::driver::{Host, PlanRefusal};
 
 /// The kernel's COMMAND_LINE_SIZE on x86, with its final zero.
@@ -19,7 +21,7 @@ pub(super) fn command_line(kernel: &Kernel, nic: Option<&Nic>, host: &Host) -> R
     let mut words = vec![ALWAYS.to_owned()];
     words.extend(time_stamp_counter(host));
     words.push("machine.root=/dev/vda".to_owned());
-    words.extend(nic.map(|nic| address(nic.link).to_owned()));
+    words.extend(nic.map(|_| format!("machine.ip={GUEST}/{PREFIX},gw={GATEWAY},dns={RESOLVER}")));
     for parameter in &kernel.parameters {
         words.push(checked(parameter)?.to_owned());
     }
@@ -34,12 +36,6 @@ fn time_stamp_counter(host: &Host) -> Option<String> {
     match (host.accelerator, host.tsc) {
         (Accelerator::Tcg, Some(rate)) => Some(format!("tsc=reliable tsc_early_khz={}", rate.0)),
         (Accelerator::Tcg, None) | (Accelerator::Kvm, _) => None,
-    }
-}
-
-fn address(link: Link) -> &'static str {
-    match link {
-        Link::Gateway | Link::UserRestricted => "machine.ip=10.0.2.15/24,gw=10.0.2.2,dns=10.0.2.3",
     }
 }
 

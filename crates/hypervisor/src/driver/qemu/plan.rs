@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::{Installation, command_line, cpu_model, devices, machine_type};
 use crate::accelerator::Accelerator;
-use crate::boot_plan::{Backing, BootPlan, Kernel, Link, Memory, RootDisk, Start};
+use crate::boot_plan::{Backing, BootPlan, Kernel, Memory, RootDisk, Start};
 use crate::driver::{Host, PlanRefusal};
 use crate::ingredients::Ingredients;
-use crate::launch_plan::LaunchPlan;
+use crate::launch_plan::{LaunchPlan, WIRE_DESCRIPTOR, Wire};
 
 /// What q35 takes without an interrupt remapper.
 const MOST_CPUS: u8 = 254;
@@ -35,7 +35,7 @@ pub(super) fn plan(qemu: &Installation, boot: &BootPlan, host: &Host) -> Result<
     memory(&mut line, boot)?;
     talk(&mut line, boot)?;
     disk(&mut line, &boot.root)?;
-    network(&mut line, boot)?;
+    let wire = network(&mut line, boot);
     for device in devices::of(boot.nic.as_ref()) {
         line.option("-device", device);
     }
@@ -46,6 +46,7 @@ pub(super) fn plan(qemu: &Installation, boot: &BootPlan, host: &Host) -> Result<
         program: qemu.program.clone(),
         arguments: line.0,
         files: Vec::new(),
+        wire,
         companions: Vec::new(),
         run: boot.run.clone(),
     })
@@ -162,17 +163,14 @@ fn disk(line: &mut Arguments, root: &RootDisk) -> Result<(), PlanRefusal> {
     Ok(())
 }
 
-/// The VMM listens, so that a gateway that died can be replaced without its help.
-fn network(line: &mut Arguments, boot: &BootPlan) -> Result<(), PlanRefusal> {
-    match boot.nic.as_ref().map(|nic| nic.link) {
-        Some(Link::Gateway) => {
-            let link = socket(&boot.run.link_socket())?;
-            line.option("-netdev", format!("stream,id=net,server=on,addr.type=unix,addr.path={link}"));
-        }
-        Some(Link::UserRestricted) => line.option("-netdev", "user,id=net,restrict=on,ipv6=off"),
-        None => {}
+/// The wire's end is handed down, so that a gateway that died is replaced without QEMU's help, and so that it
+/// does not block: see the README.
+fn network(line: &mut Arguments, boot: &BootPlan) -> Wire {
+    if boot.nic.is_none() {
+        return Wire::None;
     }
-    Ok(())
+    line.option("-netdev", format!("stream,id=net,server=off,addr.type=fd,addr.str={WIRE_DESCRIPTOR}"));
+    Wire::Packets
 }
 
 fn socket(path: &Path) -> Result<String, PlanRefusal> {
