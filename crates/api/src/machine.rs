@@ -8,6 +8,7 @@ use machine_core::{Command, Machine};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::network::{NetworkInfo, NetworkWish};
 use crate::word::{CommandWord, MachinePhase, MachineState, ServiceWord, StageWord, StartedBefore, Status};
 
 /// A machine as it is asked for. What is left out is the server's default.
@@ -47,6 +48,12 @@ pub struct CreateMachine {
     /// Whether it is started, too; true if left out; ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<bool>,
+    /// Its network; a default one that reaches the whole internet if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkWish>,
+    /// The contract's; `false`: nothing may be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internet_access: Option<bool>,
     /// Whether its first start boots, whatever memory images there are; ours.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cold: bool,
@@ -118,6 +125,9 @@ pub struct MachineInfo {
     pub stages: Vec<StageInfo>,
     /// What the template's name meant when it was made.
     pub template_digest: String,
+    /// Its network.
+    #[serde(default)]
+    pub network: NetworkInfo,
 }
 
 /// The answer to a destroy that did not ask for progress.
@@ -169,6 +179,7 @@ impl MachineInfo {
             served_by: machine.served_by().map(Into::into),
             stages: stages.collect(),
             template_digest: spec.template_digest.to_string(),
+            network: NetworkInfo::of(&spec.network),
         }
     }
 

@@ -129,6 +129,47 @@ words! {
     }
 }
 
+words! {
+    /// Whether a machine has a network.
+    NetworkModeWord from machine_core::network::NetworkMode {
+        User = "user",
+        None = "none",
+    }
+}
+
+words! {
+    /// What carries bytes between ports.
+    TransportWord from machine_core::network::Transport {
+        Tcp = "tcp",
+        Udp = "udp",
+    }
+}
+
+words! {
+    /// Allowed or not.
+    VerdictWord from machine_core::policy::egress::Verdict {
+        Allow = "allow",
+        Deny = "deny",
+    }
+}
+
+words! {
+    /// What a rule is about.
+    ProtocolWord from machine_core::policy::egress::Protocol {
+        Tcp = "tcp",
+        Udp = "udp",
+        Icmp = "icmp",
+    }
+}
+
+words! {
+    /// What an allowed connection must show first: nothing, or a name in TLS or HTTP that is allowed.
+    ConditionWord from machine_core::policy::egress::Condition {
+        None = "none",
+        Name = "name",
+    }
+}
+
 /// The contract's five words for a machine; `state` and `phase` say more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

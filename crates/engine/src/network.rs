@@ -47,7 +47,9 @@ impl EgressChange {
         Self { otherwise: Some(otherwise), allow: Some(allow), deny: Some(deny), ..Self::default() }
     }
 
-    fn applied_to(&self, policy: &EgressPolicy) -> EgressPolicy {
+    /// The rules after the change.
+    #[must_use]
+    pub fn applied_to(&self, policy: &EgressPolicy) -> EgressPolicy {
         let list = |replaced: &Option<Vec<Entry>>, before: &[Entry], added: &[Entry]| {
             let mut entries = replaced.clone().unwrap_or_else(|| before.to_vec());
             entries.retain(|entry| !self.remove.contains(entry));

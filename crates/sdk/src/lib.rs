@@ -14,6 +14,7 @@ mod error;
 mod file;
 mod image;
 mod machine;
+mod network;
 mod progress;
 mod server;
 mod stream;

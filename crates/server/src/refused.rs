@@ -34,6 +34,11 @@ pub(crate) fn not_implemented(message: impl Into<String>) -> Refusal {
     Refusal::new(Code::NotImplemented, message)
 }
 
+/// A field that the contract knows and this version does not honour.
+pub(crate) fn later(field: &str) -> Refusal {
+    not_implemented(format!("{field}: not implemented in this version")).reason(field)
+}
+
 /// The whole response that tells a refusal.
 pub(crate) fn render(refusal: Refusal, request_id: &str) -> Response {
     let status = status(refusal.code);

@@ -7,7 +7,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 
-use crate::route::{attach, exec, files, images, logs, machines, raw_file, server, templates, usage};
+use crate::route::{attach, exec, files, images, logs, machines, network, raw_file, server, templates, usage};
 use crate::{App, door};
 
 /// Every route, behind the door. `POST /v1/templates/build` is the contract's (a stream of another
@@ -31,6 +31,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/machines/{id}/exec", post(exec::run))
         .route("/v1/machines/{id}/attach", get(attach::attach))
         .route("/v1/machines/{id}/logs", get(logs::read))
+        .route("/v1/machines/{id}/egress", get(network::egress).patch(network::set_egress))
+        .route("/v1/machines/{id}/egress/explain", get(network::explain))
+        .route("/v1/machines/{id}/ports", get(network::ports).post(network::add_ports))
+        .route("/v1/machines/{id}/ports/{transport}/{listen}", delete(network::remove_port))
         .route("/v1/machines/{id}/usage", get(usage::get))
         .route("/v1/machines/{id}/metrics", get(usage::metrics))
         .route("/v1/machines/{id}/files", get(files::list))

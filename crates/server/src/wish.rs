@@ -2,15 +2,15 @@
 //! What the contract knows and we do not do yet is refused by name, never passed over.
 
 use machine_api::CreateMachine;
-use machine_core::network::NetworkSpec;
 use machine_core::spec::FirstStart;
 use machine_core::{MiB, Refusal};
 use machine_engine::NewMachine;
 use machine_engine::desk::AfterCreate;
 use serde_json::{Map, Value};
 
+use crate::network_wish;
 use crate::read::typed;
-use crate::refused::{invalid, not_implemented};
+use crate::refused::{invalid, later};
 
 const TEMPLATE: &str = "base";
 const CPUS: u32 = 1;
@@ -20,14 +20,13 @@ const DISK: MiB = MiB(10 << 10);
 const LARGEST_DISK: MiB = MiB(64 << 20);
 
 /// The contract's fields that are not honoured yet. Saying "none of it" is fine.
-const LATER: [&str; 11] = [
+const LATER: [&str; 10] = [
     "timeout_action",
     "lifecycle",
     "inactivity_timeout_ms",
     "auto_delete_after_ms",
     "ephemeral",
     "auto_resume",
-    "network",
     "volumes",
     "desktop",
     "warm_pool",
@@ -60,7 +59,7 @@ pub(crate) fn read(mut object: Map<String, Value>) -> Result<NewMachine, Refusal
         metadata: Value::Object(wish.metadata.unwrap_or_default()).to_string(),
         cwd: wish.cwd,
         first_start: if wish.cold { FirstStart::Boot } else { FirstStart::Image },
-        network: NetworkSpec::default(),
+        network: network_wish::network(wish.network, wish.internet_access)?,
         then: if wish.start.unwrap_or(true) { AfterCreate::Start } else { AfterCreate::Rest },
     })
 }
@@ -73,12 +72,7 @@ fn refuse_later(object: &mut Map<String, Value>) -> Result<(), Refusal> {
             Some(_) => return Err(later(field)),
         }
     }
-    // Neither answer is kept yet, so neither is taken.
-    if object.contains_key("internet_access") { Err(later("internet_access")) } else { Ok(()) }
-}
-
-fn later(field: &str) -> Refusal {
-    not_implemented(format!("{field}: not implemented in this version")).reason(field)
+    Ok(())
 }
 
 fn check_cwd(cwd: Option<&str>) -> Result<(), Refusal> {
@@ -135,10 +129,8 @@ mod tests {
     fn what_we_do_not_do_is_refused_by_name() {
         for (field, value) in [
             ("timeout_ms", json!(300_000)),
-            ("network", json!({})),
             ("snapshot_id", json!("s")),
-            ("internet_access", json!(true)),
-            ("internet_access", json!(false)),
+            ("network", json!({"mask_request_host": "x"})),
         ] {
             refused(&json!({field: value}), Code::NotImplemented, field);
         }
@@ -160,8 +152,15 @@ mod tests {
             ("start", json!("yes")),
             ("cold", json!("very")),
             ("colour", json!("red")),
+            ("internet_access", json!("no")),
+            ("network.egress.allow[0]", json!({"egress": {"allow": ["*"]}})),
+            ("network.mode", json!({"mode": "tap"})),
+            ("network.egress.allow", json!({"egress": {"allow": "a.example"}})),
+            ("network.forwards[1]", json!({"forwards": ["80", 80]})),
+            ("network.egres", json!({"egres": {}})),
         ] {
-            refused(&json!({field: value}), Code::InvalidRequest, field);
+            let whole = field.split('.').next().unwrap_or(field);
+            refused(&json!({whole: value}), Code::InvalidRequest, field);
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod logs;
 pub(crate) mod machines;
+pub(crate) mod network;
 pub(crate) mod raw_file;
 pub(crate) mod server;
 pub(crate) mod templates;
