@@ -25,11 +25,11 @@ check: ## what takes seconds: format, lints, house rules
 	$(CARGO) test --quiet --locked --package machine-tests --test repo
 
 test: ## every test, with real machines; installs what it needs
-	@scripts/install-host
+	@scripts/install-host test
 	@scripts/test "$(TEST_HOME)"
 
-bench: build ## boot, exec, create and crowds beside plain QEMU; writes bench/results
-	@scripts/install-host
+bench: build ## boot, exec, create and crowds beside plain QEMU, the network beside slirp and passt; writes bench/results
+	@scripts/install-host bench
 	@scripts/bench $(MACHINE)
 
 fmt: ## format everything

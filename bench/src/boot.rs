@@ -42,7 +42,7 @@ pub(crate) async fn measure(home: &Home, boots: usize, report: &mut Report) -> a
 }
 
 /// A machine's disk as it is before its first boot.
-async fn fresh_disk(home: &Home) -> anyhow::Result<PathBuf> {
+pub(crate) async fn fresh_disk(home: &Home) -> anyhow::Result<PathBuf> {
     let client = home.client();
     let machine = client.create(&wish(false)?, &mut |_| ()).await?;
     let copy = home.folder().join("fresh.qcow2");

@@ -76,11 +76,7 @@ impl Home {
 
     /// What the server occupies, in MiB.
     pub(crate) fn server_rss_mib(&self) -> anyhow::Result<f64> {
-        let pid = self.server.id().context("the server has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kib / 1024.0)
+        rss_mib(self.server.id().context("the server has ended")?)
     }
 
     /// Ends the server and everything in the home.
@@ -89,4 +85,12 @@ impl Home {
         self.server.wait().await?;
         std::fs::remove_dir_all(&self.folder).context("cannot remove the measurements' home")
     }
+}
+
+/// What a process occupies, in MiB.
+pub(crate) fn rss_mib(pid: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024.0)
 }

@@ -7,6 +7,7 @@ mod crowd;
 mod exec;
 mod figures;
 mod home;
+mod network;
 mod plain;
 mod report;
 
@@ -23,6 +24,8 @@ pub enum What {
     Create,
     /// What many idle machines cost.
     Crowd,
+    /// Throughput, trips and connects, beside slirp and passt; what rules cost. Wants passt.
+    Network,
     /// All of it.
     All,
 }
@@ -75,6 +78,11 @@ async fn measure(wish: &Wish, home: &home::Home, report: &mut report::Report) ->
     }
     if wants(What::Crowd) {
         crowd::measure(home, wish.count.unwrap_or(100), report).await?;
+    }
+    if wish.what == What::All && !network::has_passt() {
+        eprintln!("not measured: the network: passt is missing (scripts/install-host bench)");
+    } else if wants(What::Network) {
+        network::measure(home, wish.count.unwrap_or(10), report).await?;
     }
     Ok(())
 }

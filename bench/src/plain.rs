@@ -11,7 +11,7 @@ use machine_guest::{ExecEvent, GuestLink};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::home::Home;
 
@@ -49,6 +49,27 @@ impl Plain {
     pub(crate) fn like(machine_folder: &Path, folder: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read(machine_folder.join("run/plan.json")).context("no launch plan")?;
         Ok(Self { plan: serde_json::from_slice(&text)?, folder: folder.to_owned() })
+    }
+
+    /// The same with another network.
+    pub(crate) fn with_netdev(mut self, netdev: &str) -> anyhow::Result<Self> {
+        let words = &mut self.plan.arguments;
+        let at = words.iter().position(|word| word == "-netdev").context("the machine has no network")?;
+        *words.get_mut(at + 1).context("-netdev wants a word")? = netdev.to_owned();
+        Ok(self)
+    }
+
+    /// A running VMM whose agent has answered; the disk is a fresh copy of `disk`.
+    pub(crate) async fn up(&self, disk: &Path) -> anyhow::Result<(Child, GuestLink)> {
+        let copy = self.folder.join("plain.qcow2");
+        std::fs::copy(disk, &copy)?;
+        let mut command = Command::new(&self.plan.program);
+        command.args(self.plan.arguments.iter().map(|word| self.ours(word, &copy)));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        let vmm = command.spawn()?;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let (guest, _) = GuestLink::connect_unix(&self.folder.join("plain-agent.sock"), deadline).await?;
+        Ok((vmm, guest))
     }
 
     /// From starting the process to the first line; the disk is a fresh copy of `disk`.

@@ -1,0 +1,33 @@
+//! `apt-get update` in a guest, from the mirror that the template has of its host. Where the guest finds no mirror,
+//! that is told and not measured. `npm ci` is not measured: the base template has no node.
+
+use std::time::Instant;
+
+use super::side::Side;
+use crate::figures::Samples;
+use crate::report::Report;
+
+const ROUNDS: usize = 3;
+/// From nothing each time.
+const UPDATE: &str = "rm -rf /var/lib/apt/lists/* && apt-get update -qq -o APT::Update::Error-Mode=any";
+
+/// The sides after the first beside it, turn and turn about.
+pub(super) async fn measure(sides: &[Side], report: &mut Report) -> anyhow::Result<()> {
+    let mut took = vec![Samples::default(); sides.len()];
+    for _ in 0..ROUNDS {
+        for (side, took) in sides.iter().zip(&mut took) {
+            let begun = Instant::now();
+            let said = side.shell(UPDATE).await?;
+            if let Err(why) = said {
+                eprintln!("not measured: apt-get update over {}: {}", side.name(), why.trim());
+                return Ok(());
+            }
+            took.add(begun.elapsed());
+        }
+    }
+    let base = took.first().map(|first| first.figures().p50);
+    for (side, took) in sides.iter().zip(&took) {
+        report.line(format!("network: {}: apt-get update", side.name()), "ms", took.figures(), base);
+    }
+    Ok(())
+}
