@@ -49,6 +49,8 @@ enum Measured {
     Create,
     /// what 1, 10, 50 and 100 idle machines cost
     Crowd,
+    /// throughput, round trips and connects beside slirp and passt, and what rules cost; wants passt
+    Network,
     /// all of it
     All,
 }
@@ -81,6 +83,7 @@ impl From<Measured> for What {
             Measured::Exec => Self::Exec,
             Measured::Create => Self::Create,
             Measured::Crowd => Self::Crowd,
+            Measured::Network => Self::Network,
             Measured::All => Self::All,
         }
     }
