@@ -7,6 +7,7 @@ mod neighbour;
 mod packet;
 mod plan;
 mod refusals;
+mod resolver;
 mod sniff;
 mod udp;
 
