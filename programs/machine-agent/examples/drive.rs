@@ -1,5 +1,6 @@
 //! Drives an agent behind a unix socket by hand: `drive SOCKET WORD...`, where a word is `ping`, `measure`,
-//! `wake=NAME[:BYTES OF THE ROOT DISK]` (as if restored), `boot=NAME`, `settle`, `clock` (how far off), `off`, or a line of shell.
+//! `wake=NAME[:BYTES OF THE ROOT DISK]` (as if restored), `boot=NAME`, `bare=NAME` (as if restored, without a network
+//! card), `settle`, `clock` (how far off), `off`, or a line of shell.
 #![expect(clippy::unwrap_used, reason = "a tool for whoever works on the agent: the first error ends it")]
 
 use machine_guest::GuestLink;
@@ -17,7 +18,7 @@ async fn main() {
         let began = Instant::now();
         match line.as_str() {
             "settle" => println!("{:?} {:?}", link.settle().await.unwrap(), began.elapsed()),
-            word if word.starts_with("wake=") || word.starts_with("boot=") => {
+            word if ["wake=", "boot=", "bare="].iter().any(|start| word.starts_with(start)) => {
                 println!("{:?} {:?}", link.wake_as(waking(word)).await, began.elapsed());
             }
             "ping" => {
@@ -63,12 +64,12 @@ fn waking(word: &str) -> WakeAs {
     WakeAs {
         id: format!("m{name}"),
         generation: 1,
-        origin: if origin == "wake" { WakeOrigin::Image } else { WakeOrigin::Boot },
+        origin: if origin == "boot" { WakeOrigin::Boot } else { WakeOrigin::Image },
         unix_nanos: u64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos()).unwrap(),
         entropy: vec![number; 64],
         hostname: name.to_owned(),
         machine_id: format!("{number:02x}").repeat(16),
-        mac: Some([2, 0, 0, 0, 0, number]),
+        mac: (origin != "bare").then_some([2, 0, 0, 0, 0, number]),
         address: None,
         env: [("NAME".to_owned(), name.to_owned())].into(),
         ssh_host_keys: Vec::new(),

@@ -15,6 +15,8 @@ use std::time::Duration;
 const LONGEST_NAME: usize = 64;
 /// Debian's address for a host's own name.
 const OWN_ADDRESS: &str = "127.0.1.1";
+/// For a guest that knows nobody.
+const LOCALHOST: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 const MACHINE_ID: &str = "/etc/machine-id";
 /// Most often a link to the other.
 const DBUS_ID: &str = "/var/lib/dbus/machine-id";
@@ -120,7 +122,7 @@ fn edit(path: &str, change: impl FnOnce(&str) -> String) -> Result<(), Failed> {
 
 /// With `own`, a line or none, in place of the line of the name.
 fn hosts_with(hosts: &str, own: &str) -> String {
-    let hosts = if hosts.is_empty() { "127.0.0.1\tlocalhost\n" } else { hosts };
+    let hosts = if hosts.is_empty() { LOCALHOST } else { hosts };
     let kept = hosts.lines().filter(|line| !line.starts_with(OWN_ADDRESS));
     kept.fold(String::new(), |all, line| all + line + "\n") + own
 }
@@ -132,9 +134,9 @@ mod tests {
     #[test]
     fn the_guest_knows_its_own_name_once() {
         let once = hosts_with("", "127.0.1.1\ta\n");
-        assert_eq!(hosts_with(&once, "127.0.1.1\tb\n"), "127.0.0.1\tlocalhost\n127.0.1.1\tb\n");
+        assert_eq!(hosts_with(&once, "127.0.1.1\tb\n"), format!("{LOCALHOST}127.0.1.1\tb\n"));
         assert_eq!(hosts_with(&once, "127.0.1.1\ta\n"), once);
-        assert_eq!(hosts_with(&once, ""), "127.0.0.1\tlocalhost\n");
+        assert_eq!(hosts_with(&once, ""), LOCALHOST);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 const RESOLVER: &str = "/etc/resolv.conf";
+/// Answers of more than 512 bytes come at once, and not once more over TCP.
+const OPTIONS: &str = "options edns0\n";
 const NO_IPV6: &str = "/proc/sys/net/ipv6/conf/eth0/disable_ipv6";
 
 /// The guest's address on eth0.
@@ -177,20 +179,18 @@ fn index(name: &'static str) -> Result<u32, NetworkError> {
 /// Only where the guest's owner says nothing.
 fn resolver(address: &Address) -> Result<(), NetworkError> {
     let Some(dns) = address.dns else { return Ok(()) };
-    let (says, wanted) = (fs::read_to_string(RESOLVER).unwrap_or_default(), format!("nameserver {dns}\n"));
+    let (says, wanted) = (fs::read_to_string(RESOLVER).unwrap_or_default(), format!("nameserver {dns}\n{OPTIONS}"));
     if says == wanted || !is_ours(&says) {
         return Ok(());
     }
     write_resolver(&wanted).map_err(|source| NetworkError::Resolver { source })
 }
 
-/// Nothing, or one line as we write it.
+/// Nothing, or as we write it, or as agents before us did: without options.
 fn is_ours(text: &str) -> bool {
-    text.trim().is_empty()
-        || text
-            .strip_prefix("nameserver ")
-            .and_then(|rest| rest.strip_suffix('\n'))
-            .is_some_and(|ip| ip.parse::<Ipv4Addr>().is_ok())
+    let one = text.strip_suffix(OPTIONS).unwrap_or(text);
+    let ip = one.strip_prefix("nameserver ").and_then(|rest| rest.strip_suffix('\n'));
+    text.trim().is_empty() || ip.is_some_and(|ip| ip.parse::<Ipv4Addr>().is_ok())
 }
 
 fn write_resolver(text: &str) -> io::Result<()> {
@@ -208,8 +208,14 @@ mod tests {
 
     #[test]
     fn what_a_person_wrote_is_not_ours() {
-        assert!(["", "\n", "nameserver 10.0.2.3\n"].iter().all(|text| is_ours(text)));
-        let theirs = ["nameserver 10.0.2.3\nsearch example.org\n", "# mine\nnameserver 10.0.2.3\n", "options rotate\n"];
+        let ours = ["", "\n", "nameserver 10.0.2.3\n", "nameserver 10.0.2.3\noptions edns0\n"];
+        assert!(ours.iter().all(|text| is_ours(text)));
+        let theirs = [
+            "options edns0\n",
+            "nameserver 10.0.2.3\nsearch example.org\n",
+            "# mine\nnameserver 10.0.2.3\n",
+            "options rotate\n",
+        ];
         assert!(!theirs.iter().any(|text| is_ours(text)));
     }
 }
