@@ -19,7 +19,7 @@ mod transport;
 mod write;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 

@@ -1,1 +1,0 @@
-//! Datagrams over real sockets.
