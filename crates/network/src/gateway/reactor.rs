@@ -145,6 +145,11 @@ impl Ready {
         self.0.intersects(EventFlags::OUT.union(EventFlags::HUP).union(EventFlags::ERR))
     }
 
+    /// After what is there, nothing more will come.
+    pub(crate) const fn is_ended(self) -> bool {
+        self.0.intersects(EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR))
+    }
+
     /// There is an error to be fetched, or nobody at the other end.
     pub(crate) const fn is_broken(self) -> bool {
         self.0.intersects(EventFlags::HUP.union(EventFlags::ERR))

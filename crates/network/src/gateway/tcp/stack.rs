@@ -1,0 +1,143 @@
+//! smoltcp, as one connection at a time sees it: a packet of the guest goes in, packets to the guest come out
+//! into the outbox, and there is a time when it wants to be asked again.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use machine_core::network::MTU;
+use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::socket::tcp::ConnectError;
+use smoltcp::time::Instant as StackInstant;
+use smoltcp::wire::{HardwareAddress, IpEndpoint};
+
+use super::lines::Line;
+use crate::packet::Outbox;
+
+/// The interface that all connections share.
+pub(crate) struct Stack {
+    interface: Interface,
+    start: Instant,
+    nobody: SocketSet<'static>,
+}
+
+/// What the interface is attached to, for one call.
+struct Port<'a> {
+    incoming: Option<&'a [u8]>,
+    outbox: &'a mut Outbox,
+}
+
+struct Incoming<'a>(&'a [u8]);
+struct Outgoing<'a>(&'a mut Outbox);
+
+/// The stack's clock begins here, so that no time of its is zero, which means "never" there.
+const BEGINNING: Duration = Duration::from_secs(1);
+/// What wants to be asked again at once, though it was asked just now, is asked after this.
+const AGAIN: Duration = Duration::from_millis(10);
+
+impl Stack {
+    /// One whose sequence numbers begin where `seed` says.
+    pub(crate) fn new(now: Instant, seed: u64, outbox: &mut Outbox) -> Self {
+        let mut config = Config::new(HardwareAddress::Ip);
+        config.random_seed = seed;
+        let mut port = Port { incoming: None, outbox };
+        let mut interface = Interface::new(config, &mut port, StackInstant::from_micros(0));
+        interface.set_any_ip(true);
+        Self { interface, start: now, nobody: SocketSet::new(Vec::new()) }
+    }
+
+    /// A packet of the guest's.
+    pub(crate) fn take(&mut self, now: Instant, line: &mut Line, packet: &[u8], outbox: &mut Outbox) {
+        let now = self.at(now);
+        self.interface.poll_ingress_single(now, &mut Port { incoming: Some(packet), outbox }, line.set());
+    }
+
+    /// A packet of the guest's for nobody: it is answered with a reset.
+    pub(crate) fn refuse(&mut self, now: Instant, packet: &[u8], outbox: &mut Outbox) {
+        let now = self.at(now);
+        self.interface.poll_ingress_single(now, &mut Port { incoming: Some(packet), outbox }, &mut self.nobody);
+    }
+
+    /// One packet to the guest, if there is one and room for it.
+    pub(crate) fn give(&mut self, now: Instant, line: &mut Line, outbox: &mut Outbox) -> bool {
+        let now = self.at(now);
+        match self.interface.poll_egress(now, &mut Port { incoming: None, outbox }, line.set()) {
+            PollResult::SocketStateChanged => true,
+            PollResult::None => false,
+        }
+    }
+
+    /// When the line wants to be asked again although nothing came. Ask after all was given that could be.
+    pub(crate) fn due(&mut self, now: Instant, line: &mut Line) -> Option<Instant> {
+        let at = self.interface.poll_at(self.at(now), line.set())?;
+        let since_start = Duration::from_micros(u64::try_from(at.total_micros()).unwrap_or(0));
+        Some((self.start + since_start.saturating_sub(BEGINNING)).max(now + AGAIN))
+    }
+
+    /// Calls the guest.
+    pub(crate) fn call(&mut self, line: &mut Line, guest: SocketAddr, us: SocketAddr) -> Result<(), ConnectError> {
+        line.socket().connect(self.interface.context(), endpoint(guest), endpoint(us))
+    }
+
+    fn at(&self, now: Instant) -> StackInstant {
+        let since = now.saturating_duration_since(self.start) + BEGINNING;
+        StackInstant::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+/// As smoltcp writes it.
+pub(super) fn endpoint(address: SocketAddr) -> IpEndpoint {
+    match address.ip() {
+        IpAddr::V4(ip) => IpEndpoint::new(ip.into(), address.port()),
+        IpAddr::V6(ip) => IpEndpoint::new(ip.into(), address.port()),
+    }
+}
+
+impl Device for Port<'_> {
+    type RxToken<'a>
+        = Incoming<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = Outgoing<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _: StackInstant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
+        Some((Incoming(self.incoming.take()?), Outgoing(self.outbox)))
+    }
+
+    fn transmit(&mut self, _: StackInstant) -> Option<Outgoing<'_>> {
+        self.outbox.has_room().then(|| Outgoing(self.outbox))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ip;
+        capabilities.max_transmission_unit = usize::from(MTU);
+        // The wire is memory: what comes in was not damaged on its way. What goes out is summed.
+        capabilities.checksum.ipv4 = Checksum::Tx;
+        capabilities.checksum.tcp = Checksum::Tx;
+        capabilities
+    }
+}
+
+impl RxToken for Incoming<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, look: F) -> R {
+        look(self.0)
+    }
+}
+
+impl TxToken for Outgoing<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
+        let mut write = Some(write);
+        let mut put = |place: &mut [u8]| write.take().map(|write| write(place));
+        match self.0.ip(length, |place| put(place)) {
+            Ok(Some(result)) => result,
+            // There was no room: an answer to a packet just taken is lost, as on any wire.
+            Ok(None) | Err(_) => {
+                put(&mut vec![0; length]).expect("a full outbox has not called the closure, which is called once")
+            }
+        }
+    }
+}
