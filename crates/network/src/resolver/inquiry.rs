@@ -86,7 +86,10 @@ impl Inquiry {
             Ok(_) if truncated => Heard::Truncated,
             Ok(message) => match message.metadata.response_code {
                 ResponseCode::NoError | ResponseCode::NXDomain => Heard::Answer(Box::new(message)),
-                ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS => Heard::NoExtensions,
+                // 16 is both, without and with a signature.
+                ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS | ResponseCode::BADSIG => {
+                    Heard::NoExtensions
+                }
                 // Of a library: what is new there is a failure to us.
                 _ => Heard::Failed,
             },
