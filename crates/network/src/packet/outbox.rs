@@ -101,7 +101,10 @@ impl Outbox {
 
     fn frame<R>(&mut self, length: usize, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Dropped> {
         let whole = ETHERNET + length;
-        if whole > LONGEST_FRAME || !self.has_room_for(1, length) {
+        if whole > LONGEST_FRAME {
+            return Err(Dropped::Oversized);
+        }
+        if !self.has_room_for(1, length) {
             return Err(Dropped::LinkFull);
         }
         if self.end + LENGTH + whole > BUFFER {

@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use machine_core::network::MTU;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    ArpPacket, ArpRepr, IPV4_HEADER_LEN, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol,
-    IpRepr, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, UDP_HEADER_LEN, UdpPacket, UdpRepr,
+    ArpPacket, ArpRepr, IPV4_HEADER_LEN, IPV6_HEADER_LEN, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr,
+    IpAddress, IpProtocol, IpRepr, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, UDP_HEADER_LEN, UdpPacket, UdpRepr,
 };
 
 use super::{Dropped, Echo, Outbox};
@@ -23,27 +23,15 @@ const HOPS: u8 = 64;
 /// The most bytes of a fragment's payload: offsets count in eights.
 const FRAGMENT: usize = (MTU as usize - IPV4_HEADER_LEN) & !7;
 
-/// A datagram; one that is longer than the link's MTU goes in two fragments in IPv4, and not at all in IPv6.
+/// A datagram.
 pub(crate) fn udp(
     outbox: &mut Outbox,
     source: SocketAddr,
     destination: SocketAddr,
     payload: &[u8],
 ) -> Result<(), Dropped> {
-    let length = UDP_HEADER_LEN + payload.len();
-    let header = header(source.ip(), destination.ip(), IpProtocol::Udp, length)?;
-    let write = |place: &mut [u8]| write_udp(place, source, destination, payload);
-    match header {
-        IpRepr::Ipv4(header) if length + IPV4_HEADER_LEN > usize::from(MTU) => {
-            if length + IPV4_HEADER_LEN > usize::from(u16::MAX) {
-                return Err(Dropped::Oversized);
-            }
-            let mut datagram = vec![0; length];
-            write(&mut datagram);
-            fragments(outbox, &header, &datagram)
-        }
-        IpRepr::Ipv4(_) | IpRepr::Ipv6(_) => ip(outbox, &header, write),
-    }
+    let header = header(source.ip(), destination.ip(), IpProtocol::Udp, UDP_HEADER_LEN + payload.len())?;
+    ip(outbox, &header, |place| write_udp(place, source, destination, payload))
 }
 
 /// What answers an echo request; `data` is what came back.
@@ -105,16 +93,31 @@ fn header(source: IpAddr, destination: IpAddr, protocol: IpProtocol, length: usi
     }
 }
 
-/// A packet whose payload `write` fills wholly.
+/// A packet whose payload `write` fills wholly. One that is longer than the link's MTU goes in fragments in IPv4,
+/// and not at all in IPv6.
 fn ip(outbox: &mut Outbox, header: &IpRepr, write: impl FnOnce(&mut [u8])) -> Result<(), Dropped> {
-    let identity = outbox.identity();
-    outbox.ip(header.buffer_len(), |place| {
-        match header {
-            IpRepr::Ipv4(header) => head(place, header, |packet| packet.set_ident(identity)),
-            IpRepr::Ipv6(header) => header.emit(&mut Ipv6Packet::new_unchecked(&mut *place)),
+    let length = header.buffer_len();
+    if length > usize::from(u16::MAX) {
+        return Err(Dropped::Oversized);
+    }
+    match header {
+        IpRepr::Ipv4(header) if length > usize::from(MTU) => {
+            let mut payload = vec![0; header.payload_len];
+            write(&mut payload);
+            fragments(outbox, header, &payload)
         }
-        write(&mut place[header.header_len()..]);
-    })
+        IpRepr::Ipv4(header) => {
+            let identity = outbox.identity();
+            outbox.ip(length, |place| {
+                head(place, header, |packet| packet.set_ident(identity));
+                write(&mut place[IPV4_HEADER_LEN..]);
+            })
+        }
+        IpRepr::Ipv6(header) => outbox.ip(length, |place| {
+            header.emit(&mut Ipv6Packet::new_unchecked(&mut *place));
+            write(&mut place[IPV6_HEADER_LEN..]);
+        }),
+    }
 }
 
 /// Unlike smoltcp's, ours may be fragmented: behind the guest there may be links with a smaller MTU.
