@@ -11,8 +11,8 @@ use machine_sdk::api::{Code, ErrorBody, ErrorDetail};
 
 use super::exit;
 use super::verb::{
-    bench, completion, cp, create, destroy, events, exec, image, inspect, logs, restart, run, serve, start, stop,
-    template, top,
+    bench, completion, cp, create, destroy, egress, events, exec, image, inspect, logs, ports, restart, run, serve,
+    start, stop, template, top,
 };
 
 const AFTER_HELP: &str = "\
@@ -28,6 +28,7 @@ Environment:
 Exit codes:
   0 ok, 1 generic, 2 usage, 3 not found, 4 unauthenticated, 5 permission denied, 6 capacity,
   7 conflict, 8 guest or VMM failure, 9 host not capable, 10 consent refused;
+  egress explain: 5 where the machine may not;
   run and exec: the command's own, else 124 timeout, 125 a failure of ours, 126 not executable,
   127 not found, 128+n ended by signal n";
 
@@ -111,6 +112,11 @@ pub(crate) enum Verb {
     Top(top::TopArguments),
     /// print a machine's logs
     Logs(logs::LogsArguments),
+    /// show and change what a machine may reach, and say why
+    #[command(subcommand)]
+    Egress(egress::EgressVerb),
+    /// list, add and remove ports of this host that lead to machines
+    Ports(ports::PortsArguments),
     /// copy files and folders between this computer and a machine
     Cp(cp::CpArguments),
     /// list and build templates, which machines are made from

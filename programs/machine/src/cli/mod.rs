@@ -13,6 +13,7 @@ mod exit;
 #[cfg(test)]
 mod help_tests;
 mod link;
+mod network_wanted;
 mod paint;
 mod progress;
 mod session;
@@ -88,6 +89,8 @@ async fn dispatch(verb: Verb, desk: &Desk) -> Result<u8, Failure> {
         Verb::Ls => verb::ls::ls(desk).await,
         Verb::Inspect(asked) => verb::inspect::inspect(asked, desk).await,
         Verb::Logs(asked) => verb::logs::logs(asked, desk).await,
+        Verb::Egress(asked) => verb::egress::egress(asked, desk).await,
+        Verb::Ports(asked) => verb::ports::ports(asked, desk).await,
         Verb::Cp(asked) => verb::cp::cp(asked, desk).await,
         Verb::Image(asked) => verb::image::image(asked, desk).await,
         Verb::Top(asked) => verb::top::top(asked, desk).await,

@@ -3,6 +3,7 @@
 use clap::Args;
 use machine_sdk::api::CreateMachine;
 
+use super::network_wanted::NetworkWanted;
 use super::word::pair::{self, Pair};
 use machine_sdk::api::MiB;
 
@@ -28,6 +29,9 @@ pub(crate) struct Wanted {
     /// environment of its commands, may be repeated
     #[arg(short, long, value_name = "KEY=VALUE", help_heading = "Machine")]
     pub(crate) env: Vec<Pair>,
+
+    #[command(flatten)]
+    network: NetworkWanted,
 }
 
 impl Wanted {
@@ -40,6 +44,7 @@ impl Wanted {
             disk_mb: Some(self.disk.0),
             envs: pair::map(&self.env),
             timeout_ms: Some(0),
+            network: self.network.wish(),
             ..CreateMachine::default()
         }
     }

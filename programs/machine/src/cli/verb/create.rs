@@ -20,6 +20,7 @@ later ones are made of that. `machine image ls` lists the images.
 Examples:
   machine create --name web
   machine create --cpus 4 --memory 2GiB --disk 20GiB --env MODE=test --label team=web
+  machine create --name web --port 8080:80 --egress deny --allow '*.debian.org'
   id=$(machine create -q) && machine exec $id -- uname -a";
 
 /// What is to be made.

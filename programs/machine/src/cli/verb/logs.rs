@@ -1,10 +1,13 @@
-//! `logs`: what a machine's guest wrote to its console since its last start.
+//! `logs`: what a machine's guest wrote to its console since its last start, and what its network refused.
 
 use clap::Args;
-use machine_sdk::Follow;
+use machine_sdk::api::explain::RefusalLine;
+use machine_sdk::{ByteStream, Follow};
+use serde_json::json;
 
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
+use crate::cli::voice::Voice;
 
 /// Which log, of which machine.
 #[derive(Debug, Args)]
@@ -12,6 +15,10 @@ pub(crate) struct LogsArguments {
     /// the guest's console since its last start; the default
     #[arg(long)]
     boot: bool,
+
+    /// what the machine wanted to reach and might not, with the rule that refused it
+    #[arg(long, conflicts_with = "boot")]
+    network: bool,
 
     /// go on until the machine runs no more
     #[arg(short, long)]
@@ -25,9 +32,97 @@ pub(crate) struct LogsArguments {
 /// Prints a log as it comes.
 pub(crate) async fn logs(asked: LogsArguments, desk: &Desk) -> Result<u8, Failure> {
     let follow = if asked.follow { Follow::Yes } else { Follow::No };
+    if asked.network {
+        let log = desk.link.ask(async |client| client.network_log(&asked.machine, follow).await).await?;
+        return print_refusals(log, &desk.voice).await;
+    }
     let mut log = desk.link.ask(async |client| client.boot_log(&asked.machine, follow).await).await?;
     while let Some(bytes) = log.next().await? {
         desk.voice.write(&bytes)?;
     }
     Ok(0)
+}
+
+async fn print_refusals(mut log: ByteStream, voice: &Voice) -> Result<u8, Failure> {
+    let mut begun: Vec<u8> = Vec::new();
+    while let Some(bytes) = log.next().await? {
+        begun.extend_from_slice(&bytes);
+        let whole = begun.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let lines: Vec<u8> = begun.drain(..whole).collect();
+        print_lines(&lines, voice)?;
+    }
+    print_lines(&begun, voice)?;
+    Ok(0)
+}
+
+fn print_lines(lines: &[u8], voice: &Voice) -> Result<(), Failure> {
+    let text = String::from_utf8_lossy(lines);
+    let lines = text.lines().filter(|line| !line.is_empty());
+    voice.print(&lines.map(|line| if voice.json() { as_json(line) } else { as_text(line) } + "\n").collect::<String>())
+}
+
+/// A line that a program reads; what the gateway itself said is a `message`.
+fn as_json(line: &str) -> String {
+    match serde_json::from_str::<RefusalLine>(line) {
+        Ok(_) => line.to_owned(),
+        Err(_) => json!({"message": line}).to_string(),
+    }
+}
+
+/// `TIME  WHERE  RULE`, and how often, if more than once.
+fn as_text(line: &str) -> String {
+    let Ok(refusal) = serde_json::from_str::<RefusalLine>(line) else {
+        return line.chars().filter(|letter| !letter.is_control()).collect();
+    };
+    let count = if refusal.count > 1 { format!("  {} times", refusal.count) } else { String::new() };
+    let others = if refusal.others > 0 { format!("  ({} others not told)", refusal.others) } else { String::new() };
+    format!("{:.3}  {} {}  {}{count}{others}", refusal.at, refusal.protocol, place(&refusal), refusal.rule)
+}
+
+fn place(refusal: &RefusalLine) -> String {
+    let port = refusal.port.map(|port| format!(":{port}")).unwrap_or_default();
+    match (&refusal.address, &refusal.name) {
+        (Some(address), name) => {
+            let address =
+                if address.is_ipv6() && !port.is_empty() { format!("[{address}]") } else { address.to_string() };
+            let name = name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+            format!("{address}{port}{name}")
+        }
+        (None, Some(name)) => format!("{name}{port}"),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: &str = "2026-01-02T03:04:05.123456Z";
+
+    fn check(rest: &serde_json::Value, text: &str) {
+        let mut line = json!({"at": AT, "rule": "default deny", "protocol": "tcp", "count": 1});
+        line.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        let line = line.to_string();
+        assert_eq!(as_text(&line), format!("2026-01-02T03:04:05.123Z  {text}"));
+        assert_eq!(as_json(&line), line);
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_for_people() {
+        check(&json!({"address": "1.1.1.1", "port": 443}), "tcp 1.1.1.1:443  default deny");
+        check(&json!({"address": "2606::1", "port": 443, "count": 7}), "tcp [2606::1]:443  default deny  7 times");
+        check(&json!({"address": "1.1.1.1", "protocol": "icmp"}), "icmp 1.1.1.1  default deny");
+        check(&json!({"name": "a.example", "protocol": "dns"}), "dns a.example  default deny");
+        check(
+            &json!({"address": "1.1.1.1", "port": 80, "name": "a.example", "others": 3}),
+            "tcp 1.1.1.1:80 (a.example)  default deny  (3 others not told)",
+        );
+        check(&json!({}), "tcp -  default deny");
+    }
+
+    #[test]
+    fn what_is_no_refusal_is_told_without_what_moves_a_terminal() {
+        assert_eq!(as_text("gateway: \x1b[2Jhello"), "gateway: [2Jhello");
+        assert_eq!(as_json("a \"b\""), r#"{"message":"a \"b\""}"#);
+    }
 }

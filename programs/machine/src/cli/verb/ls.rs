@@ -9,7 +9,7 @@ use crate::cli::arguments::Format;
 use crate::cli::exit::Failure;
 use crate::cli::paint::Paint;
 use crate::cli::table::{Cell, Tone, table};
-use crate::cli::word::age;
+use crate::cli::word::{age, port};
 use machine_sdk::api::MiB;
 
 /// Lists machines.
@@ -31,7 +31,7 @@ fn listing(machines: &[MachineInfo], format: Format, now: Timestamp, paint: Pain
     let wide = format == Format::Wide;
     let mut headings = vec!["NAME", "STATE", "TEMPLATE", "CPUS", "MEMORY", "AGE"];
     if wide {
-        headings.extend(["DISK", "ID", "REASON"]);
+        headings.extend(["DISK", "ID", "PORTS", "REASON"]);
     }
     let row = |machine: &MachineInfo| {
         let mut cells = vec![
@@ -46,6 +46,8 @@ fn listing(machines: &[MachineInfo], format: Format, now: Timestamp, paint: Pain
             let reason = machine.reason.as_deref().unwrap_or_default();
             cells.push(MiB(machine.config.disk_mb).to_string().into());
             cells.push(machine.id.as_str().into());
+            let ports: Vec<String> = machine.network.forwards.iter().map(port::show).collect();
+            cells.push(ports.join(",").into());
             cells.push(reason.into());
         }
         cells
@@ -103,12 +105,14 @@ pub(in crate::cli) mod tests {
 
     #[test]
     fn the_wide_table_says_more() {
-        let failed =
+        let mut failed =
             MachineInfo { phase: MachinePhase::Failed, reason: Some("it died".into()), name: None, ..machine() };
+        let port = serde_json::json!({"listen": "127.0.0.1:8080", "guest": 80, "transport": "tcp"});
+        failed.network.forwards = vec![serde_json::from_value(port).unwrap()];
         let text = listing(&[failed], Format::Wide, later(), Paint::Plain);
         let line = text.lines().nth(1).unwrap();
         assert!(line.starts_with("m0123456789abcdefghij  failed"), "{line}");
-        assert!(line.ends_with("10 GiB  m0123456789abcdefghij  it died"), "{line}");
+        assert!(line.ends_with("10 GiB  m0123456789abcdefghij  8080:80  it died"), "{line}");
     }
 
     #[test]
