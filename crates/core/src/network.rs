@@ -77,6 +77,14 @@ pub struct Forward {
 #[error("not a port: '{0}' (PORT, HOST:GUEST or ADDRESS:HOST:GUEST, each with an optional /tcp or /udp)")]
 pub struct BadForward(pub String);
 
+impl NetworkMode {
+    /// Whether it is what a machine has if nobody says.
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Transport {
     /// The word for it.
     #[must_use]

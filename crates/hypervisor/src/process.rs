@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub use identity::Identity;
 pub use launch::{LaunchError, VmmDied};
 pub use record::{Asked, Ending, ExitRecord, ExitStatus, SupervisorRecord};
-pub use roll_call::{Supervisor, supervisors};
+pub use roll_call::{Supervisor, kill_companions, supervisors};
 pub use usage::{VmmUsage, usage};
 pub use vmm::{AdoptError, Found, KillError, Vmm};
 

@@ -40,8 +40,9 @@ pub struct Shape {
     pub cpus: u32,
     /// Guest memory.
     pub memory: MiB,
-    /// Whether its machines have a NIC.
-    #[serde(default)]
+    /// Whether its machines have a NIC. Not spelled where they do, so that the names of images that were made
+    /// before there was a choice stay theirs.
+    #[serde(default, skip_serializing_if = "NetworkMode::is_usual")]
     pub network: NetworkMode,
 }
 

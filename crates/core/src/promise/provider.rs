@@ -11,6 +11,7 @@ use crate::machine::Generation;
 use crate::policy::admit::Capacity;
 use crate::promise::guest::{Guest, GuestError, Identity};
 use crate::promise::image_source::ImageError;
+use crate::promise::network::NetworkError;
 use crate::refusal::Refusal;
 use crate::size::MiB;
 use crate::spec::MachineSpec;
@@ -172,6 +173,9 @@ pub enum ProviderError {
         /// The name.
         id: String,
     },
+    /// The machine's network is not as it was asked for.
+    #[error(transparent)]
+    Network(Box<NetworkError>),
     /// The host's disk is full.
     #[error("cannot {tried}: the disk is full")]
     DiskFull {
@@ -209,6 +213,7 @@ impl From<ProviderError> for Refusal {
             ProviderError::NoMemoryImage { .. } => {
                 Self::new(Code::ImageNotFound, message).hint("`machine image ls` lists the memory images")
             }
+            ProviderError::Network(network) => (*network).into(),
             ProviderError::DiskFull { .. } => {
                 Self::new(Code::DiskFull, message).hint("free some space, or give MACHINE_HOME a larger disk")
             }

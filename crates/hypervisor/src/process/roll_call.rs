@@ -45,6 +45,34 @@ pub fn supervisors(home: &Path) -> io::Result<Vec<Supervisor>> {
     Ok(found)
 }
 
+/// Kills every companion with exactly these arguments, and waits until none is left. For one that does not answer:
+/// its supervisor starts the next. How many there were.
+pub async fn kill_companions(arguments: &[String]) -> io::Result<usize> {
+    let mut killed = 0;
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let Ok(identity) = Identity::of(pid) else { continue };
+        let Ok(words) = fs::read(format!("/proc/{pid}/cmdline")) else { continue };
+        if !is_companion(&words, arguments) {
+            continue;
+        }
+        if let Some(process) = Held::open(identity)? {
+            process.signal(Signal::KILL)?;
+            process.gone().await?;
+            killed += 1;
+        }
+    }
+    Ok(killed)
+}
+
+fn is_companion(words: &[u8], arguments: &[String]) -> bool {
+    let Some(words) = words.strip_suffix(b"\0") else { return false };
+    words.split(|&byte| byte == 0).skip(1).eq(arguments.iter().map(String::as_bytes))
+}
+
 /// `machine supervise RUN/plan.json`, and nothing after it.
 fn run_folder(arguments: &[u8]) -> Option<PathBuf> {
     let mut words = arguments.strip_suffix(b"\0")?.split(|&byte| byte == 0);
@@ -79,6 +107,15 @@ mod tests {
         assert_eq!(found("machine supervise /h/run/m1/plan.json "), Some(PathBuf::from("/h/run/m1")));
         for other in ["", " ", "machine ", "machine supervise ", "sh -c /h/plan.json ", "machine supervise /h/p x "] {
             assert_eq!(found(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_a_companions_command_line_is_one() {
+        let is = |line: &str| is_companion(line.replace(' ', "\0").as_bytes(), &["gateway".into(), "/h/g.json".into()]);
+        assert!(is("machine gateway /h/g.json "));
+        for other in ["", " ", "machine gateway ", "machine gateway /h/g.json x ", "machine gateway /h/g.jso "] {
+            assert!(!is(other), "{other}");
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use machine_core::MachineId;
 use machine_core::machine::Generation;
+use machine_core::network::NetworkMode;
 use machine_core::promise::awakening::Origin;
 use machine_core::promise::guest::{Guest, GuestError};
 use machine_core::promise::provider::{MachinePlan, ProviderError};
@@ -33,7 +34,7 @@ pub(super) struct Built<'a> {
     pub(super) memory: Memory,
     pub(super) start: Start,
     pub(super) disk: PathBuf,
-    pub(super) mac: MacAddress,
+    pub(super) nic: Option<Nic>,
 }
 
 impl LocalProvider {
@@ -51,14 +52,19 @@ impl LocalProvider {
             memory: Memory { size: plan.spec.memory, backing: Backing::Anonymous },
             start: Start::Boot(kernel_of(&parts)),
             disk: self.disk(plan)?,
-            mac: mac_of(plan.id.as_str()),
+            nic: nic_of(plan),
         })?;
         // Its own memory from here on; the image's disk stays under its own.
         Lent::keep_disk_alone(&self.lent_folder(plan)).map_err(|error| of_io("give the memory image back", &error))?;
-        let vmm = self.launch(ready.plan(&boot)?).await?;
-        let guest = self.first_answer(&plan.id, &vmm).await?;
+        let vmm = self.launch(self.with_companions(plan, ready.plan(&boot)?)?).await?;
+        let (guest, ()) = tokio::try_join!(self.first_answer(&plan.id, &vmm), self.network_is_ready(plan))?;
         progress.tell(Report::Ended(StageTime::new(Stage::Boot, begun.elapsed())));
         Ok(Started { guest, origin: Origin::Boot, ssh_host_keys: Vec::new(), grows: false })
+    }
+
+    /// A launch of a machine, with what its VMM needs beside it.
+    pub(super) fn with_companions(&self, plan: &MachinePlan, launch: LaunchPlan) -> Result<LaunchPlan, ProviderError> {
+        Ok(LaunchPlan { companions: self.companions(plan)?, ..launch })
     }
 
     /// Starts a VMM; one of an earlier launch is ended first. A launch is not taken back halfway.
@@ -99,7 +105,7 @@ impl LocalProvider {
             root: RootDisk { overlay: built.disk },
             cpus: cpus.ok_or_else(too_many)?,
             memory: built.memory,
-            nic: Some(Nic { mac: built.mac }),
+            nic: built.nic,
             run: self.run(built.machine),
         })
     }
@@ -176,7 +182,23 @@ fn not_launched(error: LaunchError) -> ProviderError {
 }
 
 /// The address of a guest that is nobody: it never meets another, and whoever it becomes has one of its own.
-pub(super) const NOBODYS_MAC: MacAddress = MacAddress([0x52, 0x54, 0, 0, 0, 1]);
+const NOBODYS_MAC: MacAddress = MacAddress([0x52, 0x54, 0, 0, 0, 1]);
+
+/// The card of a guest that is nobody; nobody is at its other end.
+pub(super) fn nobodys_nic(network: NetworkMode) -> Option<Nic> {
+    match network {
+        NetworkMode::User => Some(Nic { mac: NOBODYS_MAC }),
+        NetworkMode::None => None,
+    }
+}
+
+/// A machine's card.
+pub(super) fn nic_of(plan: &MachinePlan) -> Option<Nic> {
+    match plan.spec.network.mode {
+        NetworkMode::User => Some(Nic { mac: mac_of(plan.id.as_str()) }),
+        NetworkMode::None => None,
+    }
+}
 
 /// A locally administered address that follows from the id: the same at every start.
 pub(super) fn mac_of(id: &str) -> MacAddress {

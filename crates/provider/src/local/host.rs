@@ -39,6 +39,8 @@ pub struct HostSettings {
     pub cache: PathBuf,
     /// Our own program, which has the verbs `supervise` and `probe-kvm`.
     pub program: PathBuf,
+    /// The host's resolver configuration, which gateways follow.
+    pub resolver: PathBuf,
     /// Folders in which programs are looked for.
     pub search: Vec<PathBuf>,
     /// How long a boot may take until the agent answers.

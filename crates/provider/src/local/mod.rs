@@ -12,6 +12,7 @@ mod boot;
 mod ending;
 mod host;
 mod memory_image;
+mod network;
 mod power_on;
 mod restore;
 mod seats;

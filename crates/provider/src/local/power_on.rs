@@ -22,7 +22,7 @@ use machine_core::stage::{Progress, Report, Stage, StageTime};
 use machine_hypervisor::driver::VmmStatus;
 use machine_hypervisor::process::{Found, Vmm};
 
-use super::boot::mac_of;
+use super::boot::nic_of;
 use super::memory_image::{Kept, Lent};
 use super::{CONTROL, LocalProvider, ROOT_DISK, host_refused, of_io, ssh_keys};
 
@@ -53,7 +53,12 @@ impl LocalProvider {
             Found::Alive(vmm) if vmm.record().generation == plan.generation => {
                 self.take_up(plan, &vmm, progress).await?
             }
-            Found::Alive(_) | Found::Ended(_) | Found::Never => self.start(plan, progress).await?,
+            Found::Alive(earlier) => {
+                // It would hold the ports that this one wants.
+                earlier.kill().await.map_err(|error| host_refused("end the earlier VMM", error))?;
+                self.start(plan, progress).await?
+            }
+            Found::Ended(_) | Found::Never => self.start(plan, progress).await?,
         };
         let answered = Instant::now();
         progress.tell(Report::Begun(Stage::Agent));
@@ -80,7 +85,7 @@ impl LocalProvider {
         if origin == Origin::Image && matches!(status, VmmStatus::Starting | VmmStatus::Paused | VmmStatus::Running) {
             self.let_go(vmm, control.as_ref(), Some(plan.spec.disk)).await?;
         }
-        let guest = self.first_answer(&plan.id, vmm).await?;
+        let (guest, ()) = tokio::try_join!(self.first_answer(&plan.id, vmm), self.network_is_ready(plan))?;
         let stage = if origin == Origin::Image { Stage::Restore } else { Stage::Boot };
         progress.tell(Report::Ended(StageTime::new(stage, begun.elapsed())));
         let ssh_host_keys =
@@ -89,6 +94,7 @@ impl LocalProvider {
     }
 
     async fn start(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, ProviderError> {
+        self.check_ports(plan).await?;
         if plan.spec.first_start == FirstStart::Image && !self.run(&plan.id).plan_file().exists() {
             match self.by_image(plan, progress).await {
                 Ok(started) => return Ok(started),
@@ -110,6 +116,8 @@ impl LocalProvider {
             let kept = self.image_of(recipe, progress).await.map_err(hopeless_or_not)?;
             match self.restore(plan, &kept, progress).await {
                 Ok(started) => return Ok(started),
+                // The image is not to blame.
+                Err(error @ ProviderError::Network(_)) => return Err(NoImage::Hopeless(error)),
                 Err(error) => {
                     tracing::warn!(machine = %plan.id, image = %kept.id, %error, "a memory image does not run; it is removed");
                     progress.tell(Report::Told(Stage::Restore, format!("the memory image does not run: {error}")));
@@ -153,6 +161,7 @@ fn hopeless_or_not(error: ProviderError) -> NoImage {
         | ProviderError::Died { .. }
         | ProviderError::Silent { .. }
         | ProviderError::NotCapable { .. }
+        | ProviderError::Network(_)
         | ProviderError::NotRunning => NoImage::Hopeless(error),
         ProviderError::Guest(_)
         | ProviderError::WarmUp { .. }
@@ -176,7 +185,7 @@ fn awakening(plan: &MachinePlan, started: &Started) -> Result<Awakening, Provide
         origin: started.origin,
         identity: plan.identity.clone(),
         entropy,
-        mac: Some(mac_of(plan.id.as_str()).0),
+        mac: nic_of(plan).map(|nic| nic.mac.0),
         address: None,
         ssh_host_keys,
         certificate_authorities: Vec::new(),

@@ -13,7 +13,7 @@ use machine_hypervisor::boot_plan::{Backing, Memory, Start};
 use machine_hypervisor::driver::Control;
 use machine_hypervisor::process::Vmm;
 
-use super::boot::{Built, mac_of};
+use super::boot::{Built, nic_of};
 use super::memory_image::{Kept, Lent};
 use super::power_on::Started;
 use super::{CONTROL, LocalProvider, ROOT_DISK, host_refused, of_io, remove_if_there};
@@ -44,12 +44,13 @@ impl LocalProvider {
             memory: Memory { size: plan.spec.memory, backing: Backing::Image(lent.ram) },
             start: Start::Saved { state: lent.state },
             disk,
-            mac: mac_of(plan.id.as_str()),
+            nic: nic_of(plan),
         })?;
-        let vmm = self.launch(ready.plan(&boot)?).await?;
+        let vmm = self.launch(self.with_companions(plan, ready.plan(&boot)?)?).await?;
         let larger = (plan.spec.disk > kept.manifest.key.disk).then_some(plan.spec.disk);
         let running = self.loaded_and_running(&vmm, larger);
-        let (guest, ()) = tokio::try_join!(self.first_answer(&plan.id, &vmm), running)?;
+        let network = self.network_is_ready(plan);
+        let (guest, (), ()) = tokio::try_join!(self.first_answer(&plan.id, &vmm), running, network)?;
         progress.tell(Report::Ended(StageTime::new(Stage::Restore, begun.elapsed())));
         let ssh_host_keys = kept.manifest.ssh_host_keys.clone();
         Ok(Started { guest, origin: Origin::Image, ssh_host_keys, grows: larger.is_some() })

@@ -34,6 +34,9 @@ use crate::settings::Settings;
 use lock::HomeLock;
 use surroundings::HostSurroundings;
 
+/// Where hosts say who resolves names for them.
+const RESOLVER: &str = "/etc/resolv.conf";
+
 /// The agent that every guest of ours runs: built by `build.rs`, delivered by the initramfs.
 static AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/machine-agent"));
 
@@ -112,6 +115,7 @@ impl Parts {
             short,
             cache,
             program: machine_hypervisor::process::this_program(),
+            resolver: RESOLVER.into(),
             search: settings.search.clone(),
             boot_timeout: deadlines.boot_timeout,
             stop_grace: deadlines.stop_grace,
@@ -123,6 +127,7 @@ impl Parts {
             provider: provider.clone(),
             images,
             memory_images: provider.clone(),
+            networks: provider.clone(),
             surroundings: Arc::new(HostSurroundings),
         };
         let desk = Desk::open(promises).await.context("cannot take up the machines on record")?;

@@ -29,7 +29,7 @@ use super::key::Key;
 use super::manifest::Facts;
 use super::store::{self, Kept, Unfinished};
 use super::{Freshly, kernel_of};
-use crate::local::boot::{Built, NOBODYS_MAC};
+use crate::local::boot::{Built, nobodys_nic};
 use crate::local::{CONTROL, LocalProvider, blocking, host, host_refused, of_io};
 
 /// What a warm-up may take.
@@ -158,7 +158,7 @@ impl LocalProvider {
             memory: Memory { size: shape.memory, backing: Backing::Kept(folder.join(store::RAM)) },
             start: Start::Boot(kernel_of(parts)),
             disk: folder.join(store::DISK),
-            mac: NOBODYS_MAC,
+            nic: nobodys_nic(shape.network),
         })
     }
 }

@@ -99,6 +99,17 @@ fn what_differs_is_told_by_name() {
     assert!(key(1).is_sibling(&newer) && !key(1).is_sibling(&key(2)));
 }
 
+/// Images of before there was a choice of networks keep their names, and so are seen to be out of date.
+#[test]
+fn only_the_unusual_network_is_part_of_a_name() {
+    let usual = serde_json::to_string(&key(1)).unwrap();
+    assert!(!usual.contains("network"), "{usual}");
+    assert_eq!(serde_json::from_str::<Key>(&usual).unwrap(), key(1));
+    let without = Key { shape: Shape { network: NetworkMode::None, ..key(1).shape }, ..key(1) };
+    assert_ne!(without.id(), key(1).id());
+    assert!(!without.is_sibling(&key(1)));
+}
+
 /// A maker may be killed at any point before the rename: what it made so far is no image, and is swept.
 #[test]
 fn a_killed_maker_leaves_no_image_and_is_swept() {
