@@ -1,4 +1,4 @@
-//! The host in the head of an HTTP/1 request (RFC 9112, sections 3 and 7.1 of RFC 9110), line by line as it comes.
+//! The host in the head of an HTTP/1 request (RFC 9112, section 3; RFC 9110, section 7.2), line by line as it comes.
 //! Strict: what servers are known to read in two ways is refused.
 //!
 //! ```text
