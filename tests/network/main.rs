@@ -16,6 +16,7 @@ mod harness;
 mod home;
 mod isolation;
 mod loads;
+mod passed_on;
 mod reach;
 mod resolver;
 mod stage;
@@ -50,6 +51,7 @@ fn stories() -> impl Iterator<Item = Story> {
         isolation::STORIES,
         loads::STORIES,
         without::STORIES,
+        passed_on::STORIES,
         told::STORIES,
     ];
     all.into_iter().flatten().copied()

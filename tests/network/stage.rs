@@ -32,6 +32,7 @@ impl Stage {
     pub(crate) fn set(suite: &str) -> Self {
         surroundings::own();
         let world = World::open(wires::lay());
+        surroundings::trust(&world.authority);
         Self { world, home: Home::new(&format!("network-{suite}")) }
     }
 }

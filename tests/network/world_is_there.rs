@@ -60,4 +60,6 @@ fn resolvers_answer(stage: &Stage) {
 
 fn certificates_are_the_authoritys(stage: &Stage) {
     assert!(stage.world.authority.starts_with("-----BEGIN CERTIFICATE-----"));
+    let trusted = std::fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").expect("the stage has one");
+    assert!(trusted.contains(&stage.world.authority));
 }

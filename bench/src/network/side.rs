@@ -148,7 +148,7 @@ impl Side {
     pub(super) async fn set_rules(&self, home: &Home, hosts: &Hosts, count: usize) -> anyhow::Result<()> {
         let allowed = hosts.ports().map(|port| format!("host.machine.internal:{port}"));
         let denied: Vec<String> = (0..count).map(rule).collect();
-        let mut words = vec!["egress", "set", "network", "--policy", "allow"];
+        let mut words = vec!["egress", "set", "network", "--reset"];
         allowed.iter().for_each(|entry| words.extend(["--allow", entry]));
         denied.iter().for_each(|entry| words.extend(["--deny", entry]));
         home.cli(&words).await.map(drop)

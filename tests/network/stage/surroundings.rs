@@ -7,6 +7,8 @@ use std::process::Command;
 use super::places;
 
 const RESOLVER_FILE: &str = "/etc/resolv.conf";
+/// The authorities that programs of this host trust.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Puts a copy of `/etc` over it, and an empty `/run`; both live in memory, and go with the namespace.
 pub(super) fn own() {
@@ -22,6 +24,13 @@ pub(crate) fn use_resolver(address: &str) {
     let new = format!("{RESOLVER_FILE}.new");
     fs::write(&new, format!("nameserver {address}\n")).expect("the stage's own /etc can be written");
     fs::rename(&new, RESOLVER_FILE).expect("the stage's own /etc can be written");
+}
+
+/// Makes the host trust one authority more.
+pub(super) fn trust(authority: &str) {
+    let known = fs::read_to_string(AUTHORITIES).unwrap_or_default();
+    fs::create_dir_all("/etc/ssl/certs").expect("the stage's own /etc can be written");
+    fs::write(AUTHORITIES, format!("{known}{authority}")).expect("the stage's own /etc can be written");
 }
 
 fn run(program: &str, words: &[&str]) {
