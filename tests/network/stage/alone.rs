@@ -78,8 +78,11 @@ fn may_go_inside() -> Result<(), String> {
 
 /// Process 1: starts the suite, reaps, and ends with its status.
 pub(crate) fn reap(words: &[String]) -> ExitCode {
-    std::thread::spawn(|| {
+    let name = words.first().cloned().unwrap_or_default();
+    std::thread::spawn(move || {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        // Nobody outside is left to do it.
+        sweep(&name);
         std::process::exit(1);
     });
     let suite = Command::new(ourselves()).arg(ON_STAGE).args(words).stdin(Stdio::null()).spawn();
