@@ -26,7 +26,7 @@ What is not named stays as it is. A machine that runs follows at once; what it r
 by `machine logs --network NAME`.
 
 Examples:
-  machine egress set web --policy deny --allow '*.debian.org' --allow pypi.org
+  machine egress set web --policy deny --allow '*.debian.org' --allow api.example.com:443
   machine egress set web --add-allow 10.1.2.3:5432/tcp
   machine egress set web --add-allow host.machine.internal:8080
   machine egress set web --reset";
@@ -36,7 +36,7 @@ Asks as the machine would and sends nothing there. Exit code: 0 allowed, 5 refus
 would be resolved and no address of it is known.
 
 Examples:
-  machine egress explain web pypi.org
+  machine egress explain web api.example.com
   machine egress explain web 10.1.2.3:5432
   machine egress explain web 1.1.1.1:53/udp";
 
