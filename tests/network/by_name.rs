@@ -45,8 +45,11 @@ fn what_is_allowed_by_name_is_reached_by_that_name_alone(stage: &Stage) {
         "http('www.example.com', '203.0.113.10')",
         "https('www.example.com', 'neighbour.example.org')",
         "https('www.example.com', None)",
+        "raw('www.example.com', 80, b'PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n')",
+        "raw('www.example.com', 80, b'CONNECT neighbour.example.org:443 HTTP/1.1\\r\\nHost: www.example.com\\r\\n\\r\\n')",
+        "raw('www.example.com', 80, b'GET / HTTP/1.1\\r\\nHost: www.example.com\\r\\nHost: neighbour.example.org\\r\\n\\r\\n')",
+        "raw('www.example.com', 80, b'GET http://neighbour.example.org/ HTTP/1.1\\r\\nHost: www.example.com\\r\\n\\r\\n')",
         "raw('www.example.com', 80, b'\\x16\\x03\\x01garbage' * 9)",
-        "raw('www.example.com', 443, b'GET / HTTP/1.1\\r\\nHost: www.example.com\\r\\n\\r\\n')",
     ] {
         let said = guest.python(&format!("say({probe})"));
         assert!(["reset", "closed", "refused"].contains(&said[0].as_str()), "{probe}: {said:?}");
