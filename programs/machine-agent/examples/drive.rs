@@ -1,6 +1,7 @@
 //! Drives an agent behind a unix socket by hand: `drive SOCKET WORD...`, where a word is `ping`, `measure`,
 //! `wake=NAME[:BYTES OF THE ROOT DISK]` (as if restored), `boot=NAME`, `bare=NAME` (as if restored, without a network
-//! card), `settle`, `clock` (how far off), `off`, or a line of shell.
+//! card), `settle`, `clock` (how far off), `wait` (for a line of our input), `off`, `all=LINE`
+//! (all that it says), or a line of shell.
 #![expect(clippy::unwrap_used, reason = "a tool for whoever works on the agent: the first error ends it")]
 
 use machine_guest::GuestLink;
@@ -29,6 +30,15 @@ async fn main() {
             }
             "measure" => println!("{:?}", link.measure().await.unwrap()),
             "clock" => clock(&link).await,
+            "wait" => {
+                println!("waiting");
+                std::io::stdin().read_line(&mut String::new()).unwrap();
+            }
+            word if word.starts_with("all=") => {
+                let command = link.exec(Exec::shell(&word[4..])).await.unwrap();
+                let output = command.output(256 * 1024 * 1024).await.unwrap();
+                print!("{}", String::from_utf8_lossy(&output.stdout));
+            }
             "off" => {
                 link.power_off(Duration::from_secs(3)).await.unwrap();
                 println!("off: {} {:?}", link.closed().await, began.elapsed());

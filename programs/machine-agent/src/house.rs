@@ -68,6 +68,10 @@ fn facts() -> AgentFacts {
 impl House {
     /// Starts the task that does a request, whose bytes came at `arrived`.
     pub(crate) fn take(&self, request: Request, line: Line, arrived: Instant) {
+        if let Request::WakeAs(wake) = request {
+            // On the time of whoever waits for the machine: not by way of a task.
+            return self.life.wake(wake, arrived, line.teller);
+        }
         tokio::spawn(work(self.clone(), request, line, arrived));
     }
 }
@@ -89,8 +93,8 @@ async fn work(house: House, request: Request, line: Line, arrived: Instant) {
         Request::Identify(identify) => identity::identify(&house, identify),
         Request::Measure(_) => Ok(Answer::Measured(measure::measure())),
         Request::PowerOff(off) => house.power.off(off.grace_ms).await,
-        Request::WakeAs(wake) => house.life.wake(wake, arrived).await,
-        Request::Settle(_) => house.life.settle().await,
+        Request::WakeAs(wake) => return house.life.wake(wake, arrived, line.teller),
+        Request::Settle(_) => return house.life.settle(line.teller),
     };
     match answer {
         Ok(answer) => teller.finish(answer).await,

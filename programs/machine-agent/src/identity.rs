@@ -3,11 +3,12 @@
 use crate::content;
 use crate::failure::{failed, invalid};
 use crate::house::House;
+use crate::plate::{Neat, Plate, Told};
 use crate::sys;
 use machine_agent_protocol::{Answer, Failed, Identify, SetClock};
 use rustix::time::{ClockId, Timespec, clock_settime};
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +18,13 @@ const LONGEST_NAME: usize = 64;
 const OWN_ADDRESS: &str = "127.0.1.1";
 /// For a guest that knows nobody.
 const LOCALHOST: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+const HOSTNAME: &str = "/etc/hostname";
+const HOSTS: &str = "/etc/hosts";
 const MACHINE_ID: &str = "/etc/machine-id";
+/// Systemd's word for one that is not known yet.
+const NO_ID: &str = "uninitialized\n";
+/// In hexadecimal digits.
+const MACHINE_ID_LENGTH: usize = 32;
 /// Most often a link to the other.
 const DBUS_ID: &str = "/var/lib/dbus/machine-id";
 
@@ -34,11 +41,11 @@ pub(crate) fn identify(house: &House, identify: Identify) -> Result<Answer, Fail
     }
     if let Some(hostname) = &identify.hostname {
         check_hostname(hostname)?;
-        become_host(hostname)?;
+        become_host(hostname, None)?;
     }
     if let Some(id) = &identify.machine_id {
         check_machine_id(id)?;
-        become_machine(id)?;
+        become_machine(id, None)?;
     }
     if let Some(env) = identify.env {
         house.env.send_replace(env);
@@ -74,34 +81,81 @@ pub(crate) fn check_hostname(hostname: &str) -> Result<(), Failed> {
 }
 
 pub(crate) fn check_machine_id(id: &str) -> Result<(), Failed> {
-    if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if id.len() != MACHINE_ID_LENGTH || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(invalid("a machine id has 32 hexadecimal digits"));
     }
     Ok(())
 }
 
-pub(crate) fn become_host(hostname: &str) -> Result<(), Failed> {
+/// The plates of the files that tell who the guest is, while it rests.
+#[derive(Debug, Default)]
+pub(crate) struct Plates {
+    hostname: Option<Plate>,
+    hosts: Option<Plate>,
+    machine_id: Option<Plate>,
+}
+
+impl Plates {
+    /// As before the first boot: whoever wakes next gets a name and an id of its own.
+    pub(crate) fn lie_down() -> Result<Self, Failed> {
+        let plate = |path: &str, kept: &str, nobody: &str, room: usize| {
+            Plate::lie_down(Path::new(path), kept, nobody, room)
+                .map_err(|error| failed(format_args!("cannot write {path}"), &error))
+        };
+        let hosts = fs::read_to_string(HOSTS).unwrap_or_default();
+        let dbus = fs::symlink_metadata(DBUS_ID).is_ok_and(|found| found.is_file());
+        if dbus {
+            write(DBUS_ID, NO_ID)?;
+            write(MACHINE_ID, NO_ID)?;
+        }
+        Ok(Self {
+            hostname: plate(HOSTNAME, "", "", LONGEST_NAME + 1)?,
+            hosts: plate(HOSTS, &hosts_with(&hosts, ""), "", OWN_ADDRESS.len() + 1 + LONGEST_NAME + 1)?,
+            // A second file of the id is a thing of the past, and written as any other; and so is then the first.
+            machine_id: if dbus { None } else { plate(MACHINE_ID, "", NO_ID, MACHINE_ID_LENGTH + 1)? },
+        })
+    }
+
+    /// Nothing is written any more until the guest wakes.
+    pub(crate) fn ready(&mut self) -> io::Result<()> {
+        self.all().try_for_each(Plate::ready)
+    }
+
+    /// Files that hold just their names are as they should be; whether others have to wait.
+    pub(crate) fn neaten(&mut self) -> io::Result<Neat> {
+        self.all().try_fold(Neat::Yes, |neat, plate| match plate.neaten()? {
+            Neat::Yes => Ok(neat),
+            Neat::Later => Ok(Neat::Later),
+        })
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Plate> {
+        [&mut self.hostname, &mut self.hosts, &mut self.machine_id].into_iter().flatten()
+    }
+}
+
+/// By the plate, if there is one and it can.
+fn tell(plate: Option<&mut Plate>, text: &str, otherwise: impl FnOnce() -> Result<(), Failed>) -> Result<(), Failed> {
+    match plate.map(|plate| plate.tell(text)) {
+        Some(Told::Yes) => Ok(()),
+        Some(Told::No) | None => otherwise(),
+    }
+}
+
+pub(crate) fn become_host(hostname: &str, plates: Option<&mut Plates>) -> Result<(), Failed> {
     rustix::system::sethostname(hostname.as_bytes())
         .map_err(|error| failed(format_args!("cannot become {hostname}"), &error.into()))?;
-    write("/etc/hostname", &format!("{hostname}\n"))?;
+    let (of_name, of_hosts) = plates.map_or((None, None), |all| (all.hostname.as_mut(), all.hosts.as_mut()));
+    let line = [hostname, "\n"].concat();
+    tell(of_name, &line, || write(HOSTNAME, &line))?;
     // Without an address for its own name, sudo and others wait or complain.
-    edit("/etc/hosts", |hosts| hosts_with(hosts, &format!("{OWN_ADDRESS}\t{hostname}\n")))
+    let own = [OWN_ADDRESS, "\t", &line].concat();
+    tell(of_hosts, &own, || edit(HOSTS, |hosts| hosts_with(hosts, &own)))
 }
 
-/// As before the first boot: whoever wakes next gets a name of its own. Files that were longer would have to be
-/// cut then, which costs more than to write.
-pub(crate) fn become_no_host() -> Result<(), Failed> {
-    write("/etc/hostname", "\n")?;
-    edit("/etc/hosts", |hosts| hosts_with(hosts, ""))
-}
-
-pub(crate) fn become_machine(id: &str) -> Result<(), Failed> {
-    write_machine_id(&format!("{id}\n"))
-}
-
-/// As before the first boot, in systemd's word for it: whoever wakes next gets an id of its own.
-pub(crate) fn become_no_machine() -> Result<(), Failed> {
-    write_machine_id("uninitialized\n")
+pub(crate) fn become_machine(id: &str, plates: Option<&mut Plates>) -> Result<(), Failed> {
+    let line = [id, "\n"].concat();
+    tell(plates.and_then(|all| all.machine_id.as_mut()), &line, || write_machine_id(&line))
 }
 
 fn write_machine_id(text: &str) -> Result<(), Failed> {
@@ -123,7 +177,8 @@ fn edit(path: &str, change: impl FnOnce(&str) -> String) -> Result<(), Failed> {
 /// With `own`, a line or none, in place of the line of the name.
 fn hosts_with(hosts: &str, own: &str) -> String {
     let hosts = if hosts.is_empty() { LOCALHOST } else { hosts };
-    let kept = hosts.lines().filter(|line| !line.starts_with(OWN_ADDRESS));
+    // Empty lines at the end are a plate's.
+    let kept = hosts.trim_end().lines().filter(|line| !line.starts_with(OWN_ADDRESS));
     kept.fold(String::new(), |all, line| all + line + "\n") + own
 }
 
@@ -137,6 +192,7 @@ mod tests {
         assert_eq!(hosts_with(&once, "127.0.1.1\tb\n"), format!("{LOCALHOST}127.0.1.1\tb\n"));
         assert_eq!(hosts_with(&once, "127.0.1.1\ta\n"), once);
         assert_eq!(hosts_with(&once, ""), LOCALHOST);
+        assert_eq!(hosts_with(&format!("{once}\n\n"), "127.0.1.1\ta\n"), once);
     }
 
     #[test]

@@ -5,16 +5,16 @@
 //! resting ──WakeAs──▶ awake ──WakeAs, the same or another──▶ awake ──Settle──▶ resting
 //! ```
 
+use crate::line::Teller;
 use crate::power::Init;
 use crate::settle::settle;
-use crate::wake::{Before, Waking, World, parse, wake};
-use machine_agent_protocol::{Answer, Failed, FailureCode, WakeAs};
-use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot, watch};
+use crate::wake::{Before, Resting, Waking, World, parse, wake};
+use machine_agent_protocol::{Failed, FailureCode, WakeAs};
+use std::time::Instant;
+use tokio::sync::{mpsc, watch};
 
-/// So long the host has for its first questions before the platform is heard again, and what the guest rested
-/// with is put away.
-const FIRST_QUESTIONS: Duration = Duration::from_millis(300);
+/// Hosts that wait for their turn.
+const ORDERS: usize = 4;
 
 enum Wish {
     Wake(Box<Waking>),
@@ -23,7 +23,7 @@ enum Wish {
 
 struct Order {
     wish: Wish,
-    reply: oneshot::Sender<Result<Answer, Failed>>,
+    teller: Teller,
 }
 
 /// The handle on the task.
@@ -36,21 +36,23 @@ pub(crate) struct Life {
 
 impl Life {
     pub(crate) fn start(init: Init, world: World) -> Self {
-        let (orders, inbox) = mpsc::channel(4);
+        let (orders, inbox) = mpsc::channel(ORDERS);
         let boot_id = world.boot_id.subscribe();
         tokio::spawn(live(inbox, world));
         Self { init, orders, boot_id }
     }
 
-    /// Becomes a machine, as the host said in bytes that came at `arrived`.
-    pub(crate) async fn wake(&self, wake: WakeAs, arrived: Instant) -> Result<Answer, Failed> {
-        let waking = parse(wake, arrived)?;
-        self.ask(Wish::Wake(Box::new(waking))).await
+    /// Becomes a machine, as the host said in bytes that came at `arrived`, and tells it so.
+    pub(crate) fn wake(&self, wake: WakeAs, arrived: Instant, teller: Teller) {
+        match parse(wake, arrived) {
+            Ok(waking) => self.ask(Wish::Wake(Box::new(waking)), teller),
+            Err(failed) => refuse(failed, teller),
+        }
     }
 
-    /// Comes to rest.
-    pub(crate) async fn settle(&self) -> Result<Answer, Failed> {
-        self.ask(Wish::Settle).await
+    /// Comes to rest, and tells the host so.
+    pub(crate) fn settle(&self, teller: Teller) {
+        self.ask(Wish::Settle, teller);
     }
 
     /// What the guest's boot id is, and becomes.
@@ -58,54 +60,68 @@ impl Life {
         self.boot_id.clone()
     }
 
-    async fn ask(&self, wish: Wish) -> Result<Answer, Failed> {
+    fn ask(&self, wish: Wish, teller: Teller) {
         match self.init {
             Init::Us => {}
-            // This system is somebody's; it is not ours to rename.
             Init::Other => {
-                return Err(Failed {
-                    code: FailureCode::Unsupported,
-                    message: "the agent is not this system's init and does not change who it is".to_owned(),
-                });
+                // This system is somebody's; it is not ours to rename.
+                let message = "the agent is not this system's init and does not change who it is".to_owned();
+                return refuse(Failed { code: FailureCode::Unsupported, message }, teller);
             }
         }
-        let (reply, answer) = oneshot::channel();
-        let gone = || Failed { code: FailureCode::Io, message: "the agent ends".to_owned() };
-        self.orders.send(Order { wish, reply }).await.map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        if let Err(error) = self.orders.try_send(Order { wish, teller }) {
+            let Order { teller, .. } = error.into_inner();
+            let message = format!("{ORDERS} hosts wait to wake or settle this guest, or it ends");
+            refuse(Failed { code: FailureCode::Io, message }, teller);
+        }
     }
+}
+
+fn refuse(failed: Failed, teller: Teller) {
+    tokio::spawn(async move { teller.finish(failed).await });
 }
 
 async fn live(mut inbox: mpsc::Receiver<Order>, world: World) {
     let mut before = Before::Nothing;
-    while let Some(Order { wish, reply }) = inbox.recv().await {
-        let last = std::mem::replace(&mut before, Before::Nothing);
-        let mut rested = None;
-        let answer = match wish {
-            Wish::Wake(waking) => match wake(&world, &waking, &last).await {
-                Ok(woken) => {
-                    if let Before::Rested(resting) = last {
-                        rested = Some(resting);
+    while let Some(Order { wish, teller }) = inbox.recv().await {
+        match wish {
+            Wish::Wake(waking) => {
+                let rested = become_machine(&world, *waking, &mut before, &teller).await;
+                if let Some(resting) = rested {
+                    // First the answer leaves.
+                    tokio::task::yield_now().await;
+                    resting.rise().await;
+                }
+            }
+            Wish::Settle => {
+                let last = std::mem::replace(&mut before, Before::Nothing);
+                match settle(&world, last).await {
+                    Ok((settled, resting)) => {
+                        before = Before::Rested(Box::new(resting));
+                        teller.finish(settled).await;
                     }
-                    before = Before::Woke(waking.which, woken.clone());
-                    Ok(Answer::Woken(woken))
+                    Err(failed) => teller.finish(failed).await,
                 }
-                Err(failed) => {
-                    // What it rested with is still there for the next attempt.
-                    before = last;
-                    Err(failed)
-                }
-            },
-            Wish::Settle => settle(&world, last).await.map(|(settled, resting)| {
-                before = Before::Rested(resting);
-                Answer::Settled(settled)
-            }),
-        };
-        // Whoever asked may have left.
-        reply.send(answer).ok();
-        if let Some(resting) = rested {
-            tokio::time::sleep(FIRST_QUESTIONS).await;
-            resting.held_back.listen();
+            }
+        }
+    }
+}
+
+/// Answers what the guest rested with, if it did.
+async fn become_machine(world: &World, waking: Waking, before: &mut Before, teller: &Teller) -> Option<Resting> {
+    let which = waking.which.clone();
+    match wake(world, waking, before).await {
+        Ok(woken) => {
+            teller.finish(woken.clone()).await;
+            match std::mem::replace(before, Before::Woke(which, woken)) {
+                Before::Rested(resting) => Some(*resting),
+                Before::Nothing | Before::Woke(..) => None,
+            }
+        }
+        Err(failed) => {
+            // What it rested with is still there for the next attempt.
+            teller.finish(failed).await;
+            None
         }
     }
 }

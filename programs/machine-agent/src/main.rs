@@ -24,6 +24,7 @@ mod line;
 mod measure;
 mod netlink;
 mod network;
+mod plate;
 mod power;
 mod processes;
 mod reaper;

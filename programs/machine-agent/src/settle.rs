@@ -8,7 +8,7 @@ use crate::exec::stdio;
 use crate::failure::failed;
 use crate::house::DefaultEnv;
 use crate::wake::{Before, Resting, World, keys};
-use crate::{content, grow, identity, script, users};
+use crate::{content, grow, script, users};
 use machine_agent_protocol::{Failed, Settled};
 use std::path::Path;
 use std::time::Duration;
@@ -27,20 +27,19 @@ const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
 /// Rests, and answers what a machine made of this guest needs of its own.
 pub(crate) async fn settle(world: &World, before: Before) -> Result<(Settled, Resting), Failed> {
     grow::settle().await;
-    identity::become_no_host()?;
-    identity::become_no_machine()?;
     for path in LEFTOVERS {
         content::remove(Path::new(path)).map_err(|error| failed(format_args!("cannot remove {path}"), &error))?;
     }
     world.env.send_replace(DefaultEnv::new());
-    let resting = match before {
-        Before::Rested(resting) => resting.turn_over(),
+    let mut resting = match before {
+        Before::Rested(resting) => (*resting).turn_over()?,
         Before::Nothing | Before::Woke(..) => Resting::lie_down()?,
     };
     let ssh_host_keys = keys::kinds(Path::new(keys::FOLDER));
     run_nothing(world).await;
     quiet().await;
     rustix::fs::sync();
+    resting.ready()?;
     Ok((Settled { ssh_host_keys }, resting))
 }
 

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr::{self, NonNull};
 use tokio::io::unix::AsyncFd;
 
 /// `_IOW('f', 16, __u64)`: grow a mounted ext4 to so many blocks.
@@ -93,4 +94,64 @@ pub(crate) fn wait_our_turn() {
     let priority = libc::sched_param { sched_priority: 0 };
     // SAFETY: reads one struct through the pointer, which lives for the call. A kernel that refuses changes nothing.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH | libc::SCHED_RESET_ON_FORK, &raw const priority) };
+}
+
+/// Keeps everybody else from opening the file until the lease ends; whoever tries waits. `WouldBlock` if somebody
+/// has it open already.
+pub(crate) fn lease(file: BorrowedFd<'_>) -> io::Result<()> {
+    set_lease(file, libc::F_WRLCK)
+}
+
+/// Lets in who waits.
+pub(crate) fn end_lease(file: BorrowedFd<'_>) -> io::Result<()> {
+    set_lease(file, libc::F_UNLCK)
+}
+
+fn set_lease(file: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<()> {
+    // SAFETY: takes numbers.
+    let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The first page of a file, shared with everybody who reads the file.
+#[derive(Debug)]
+pub(crate) struct Page(NonNull<libc::c_void>);
+
+// SAFETY: it owns its mapping, which no thread is bound to, and nothing is done to it through a shared reference.
+unsafe impl Send for Page {}
+// SAFETY: as above.
+unsafe impl Sync for Page {}
+
+impl Page {
+    /// The smallest page that any processor has.
+    pub(crate) const LENGTH: usize = 4096;
+
+    pub(crate) fn of(file: BorrowedFd<'_>) -> io::Result<Self> {
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at a place that the kernel chooses; no memory of ours changes.
+        let place = unsafe { libc::mmap(ptr::null_mut(), Self::LENGTH, rights, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        if place == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        NonNull::new(place).map(Self).ok_or_else(|| io::Error::other("a mapping at no address"))
+    }
+
+    /// Stores bytes, as far as the page goes. The file must be longer than that: a store beyond its last page
+    /// ends the process.
+    pub(crate) fn store(&mut self, at: usize, bytes: &[u8]) {
+        let room = Self::LENGTH.saturating_sub(at);
+        let bytes = &bytes[..bytes.len().min(room)];
+        let at = at.min(Self::LENGTH);
+        // SAFETY: `at` is inside the mapping or at its end.
+        let to = unsafe { self.0.as_ptr().cast::<u8>().add(at) };
+        // SAFETY: the bytes fit between `to` and the mapping's end, and no reference to the mapping exists.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, of this length, and used by nobody after this.
+        unsafe { libc::munmap(self.0.as_ptr(), Self::LENGTH) };
+    }
 }

@@ -2,7 +2,7 @@
 //! not be, since all of it is on the time of whoever waits for the machine.
 //!
 //! ```text
-//! clock ──▶ chance ──▶ boot id ──▶ names ──▶ network ──▶ environment ──▶ SSH keys ──▶ disk ──▶ hooks ──▶ answer
+//! clock ──▶ chance ──▶ boot id ──▶ names ──▶ network ──▶ SSH keys ──▶ disk ──▶ hooks ──▶ environment ──▶ answer
 //! ```
 //! A failure ends it there; told again, it begins at the clock. Only hooks cannot fail it.
 
@@ -16,6 +16,7 @@ mod resting;
 use crate::failure::failed;
 use crate::house::DefaultEnv;
 use crate::network::{self, NetworkError};
+use crate::plate::Plate;
 use crate::reaper::Reaper;
 use crate::{grow, identity};
 pub(crate) use boot_id::TOLD as BOOT_ID;
@@ -23,14 +24,14 @@ use machine_agent_protocol::{Failed, FailureCode, WakeOrigin, Woken};
 pub(crate) use parse::{Waking, Which, parse};
 pub(crate) use resting::Resting;
 use std::borrow::Cow;
-use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 
-/// IPv6 begins anew after the answer has left.
-const ANSWER_FIRST: Duration = Duration::from_millis(300);
+const BOOT_ID_BYTES: usize = 16;
+/// 256 bits.
+const ENOUGH_ENTROPY: usize = 32;
 
 /// What waking changes of the agent itself.
 #[derive(Debug)]
@@ -46,36 +47,30 @@ pub(crate) enum Before {
     /// Nothing since the guest's boot, or it failed.
     Nothing,
     /// It came to rest.
-    Rested(Resting),
+    Rested(Box<Resting>),
     /// It became this machine.
     Woke(Which, Woken),
 }
 
 /// Becomes what `waking` says. If that is what was done `before`, the lasting parts stay: the boot id, the hooks.
-pub(crate) async fn wake(world: &World, waking: &Waking, before: &Before) -> Result<Woken, Failed> {
+pub(crate) async fn wake(world: &World, waking: Waking, before: &mut Before) -> Result<Woken, Failed> {
     identity::set_time(waking.clock.now())?;
-    let (resting, woken) = match before {
+    let (mut resting, woken) = match before {
         Before::Nothing => (None, None),
         Before::Rested(resting) => (Some(resting), None),
         Before::Woke(which, woken) => (None, (*which == waking.which).then_some(woken)),
     };
-    let opened;
-    let chance = match resting {
-        Some(resting) => &resting.chance,
-        None => {
-            opened = identity::chance()?;
-            &opened
-        }
-    };
-    identity::stir(chance, &waking.entropy)?;
-    let life = Life::of(waking.which.origin, woken);
-    if life == Life::New {
-        renew_boot_id(world, resting, chance)?;
+    match &resting {
+        Some(resting) => identity::stir(&resting.chance, &waking.entropy)?,
+        None => identity::stir(&identity::chance()?, &waking.entropy)?,
     }
-    identity::become_host(&waking.hostname)?;
-    identity::become_machine(&waking.machine_id)?;
-    connect(waking, resting.and_then(|resting| resting.card.as_ref())).map_err(|error| io(&error))?;
-    world.env.send_replace(waking.env.clone());
+    let life = Life::of(waking.which.origin, woken.as_deref());
+    if life == Life::New {
+        renew_boot_id(world, resting.as_mut().and_then(|resting| resting.boot_id.as_mut()), &waking)?;
+    }
+    identity::become_host(&waking.hostname, resting.as_mut().map(|resting| &mut resting.plates))?;
+    identity::become_machine(&waking.machine_id, resting.as_mut().map(|resting| &mut resting.plates))?;
+    connect(&waking, resting.as_ref().and_then(|resting| resting.card.as_ref())).map_err(|error| io(&error))?;
     let replaced = keys::replace(Path::new(keys::FOLDER), &waking.keys);
     if replaced.map_err(|error| failed("cannot replace the SSH host keys", &error))? == keys::Replaced::Some {
         keys::tell_daemon();
@@ -83,13 +78,16 @@ pub(crate) async fn wake(world: &World, waking: &Waking, before: &Before) -> Res
     if let Some(bytes) = waking.root_bytes {
         grow::to(bytes).await?;
     }
-    match life {
-        Life::Same => Ok(woken.cloned().unwrap_or_default()),
-        Life::New => {
+    let failed_hooks = match (life, woken) {
+        (Life::Same, Some(woken)) => woken.failed_hooks.clone(),
+        (Life::Same, None) => Vec::new(),
+        (Life::New, _) => {
             let hooks = resting.map_or_else(|| hooks::all().into(), |resting| Cow::from(&resting.hooks));
-            Ok(Woken { failed_hooks: hooks::run(&world.reaper, &hooks, waking).await })
+            hooks::run(&world.reaper, &hooks, &waking).await
         }
-    }
+    };
+    world.env.send_replace(waking.env);
+    Ok(Woken { failed_hooks })
 }
 
 /// Whether the kernel that was restored is somebody else now.
@@ -109,14 +107,24 @@ impl Life {
     }
 }
 
-fn renew_boot_id(world: &World, resting: Option<&Resting>, chance: &File) -> Result<(), Failed> {
-    let renewed = match resting {
-        Some(resting) => boot_id::renew(&resting.boot_id, chance),
-        None => boot_id::take_over().and_then(|file| boot_id::renew(&file, chance)),
-    };
+fn renew_boot_id(world: &World, plate: Option<&mut Plate>, waking: &Waking) -> Result<(), Failed> {
+    let renewed = boot_id::renew(plate, boot_bytes(&waking.entropy)?);
     let fresh = renewed.map_err(|error| failed("cannot renew the boot id", &error))?;
     world.boot_id.send_replace(fresh);
     Ok(())
+}
+
+/// The host's own random bytes, if it gave more than the kernel's chance needs; nobody else ever had them.
+fn boot_bytes(entropy: &[u8]) -> Result<[u8; BOOT_ID_BYTES], Failed> {
+    let spare = entropy.len().checked_sub(ENOUGH_ENTROPY).filter(|spare| *spare >= BOOT_ID_BYTES);
+    match entropy.last_chunk().filter(|_| spare.is_some()) {
+        Some(bytes) => Ok(*bytes),
+        None => {
+            let mut bytes = [0; BOOT_ID_BYTES];
+            let read = identity::chance()?.read_exact(&mut bytes);
+            read.map_err(|error| failed("cannot read random bytes", &error)).map(|()| bytes)
+        }
+    }
 }
 
 fn connect(waking: &Waking, card: Option<&network::Resting>) -> Result<(), NetworkError> {
@@ -127,12 +135,6 @@ fn connect(waking: &Waking, card: Option<&network::Resting>) -> Result<(), Netwo
     }
     if let Some(address) = &waking.address {
         network::readdress(address)?;
-    }
-    if card.is_some_and(network::Resting::wants_ipv6) {
-        tokio::spawn(async {
-            tokio::time::sleep(ANSWER_FIRST).await;
-            network::ipv6_on();
-        });
     }
     Ok(())
 }

@@ -1,42 +1,98 @@
 //! What a guest at rest holds ready, so that whoever wakes it need not wait for it: under emulation every path
 //! through the kernel is slow the first time, and a restored guest walks each for the first time.
+//!
+//! ```text
+//! lie_down ──▶ quiet, synced ──ready──▶ waking uses it ──the host had its first questions answered──▶ rise
+//! ```
 
 use super::notices::HeldBack;
 use super::{boot_id, hooks};
+use crate::console::say;
 use crate::failure::failed;
+use crate::identity::Plates;
+use crate::plate::{Neat, Plate};
 use crate::{identity, network};
 use machine_agent_protocol::Failed;
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 
-/// Held from coming to rest until waking.
+/// So long the host has for its first questions before the platform is heard again, and what the guest rested
+/// with is put away.
+const FIRST_QUESTIONS: Duration = Duration::from_millis(300);
+/// So often a file that somebody has open is looked at again.
+const LOOKS: u32 = 10;
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// More than waking needs of either.
+const WARM: usize = 64 * 1024;
+
+/// Held from coming to rest until some time after waking.
 #[derive(Debug)]
 pub(crate) struct Resting {
     /// The source of the kernel's random numbers.
     pub(super) chance: File,
     /// Where the boot id is told.
-    pub(super) boot_id: File,
+    pub(super) boot_id: Option<Plate>,
+    /// Where names are told.
+    pub(super) plates: Plates,
     /// The network card.
     pub(super) card: Option<network::Resting>,
     /// The hooks that there are.
     pub(super) hooks: Vec<PathBuf>,
     /// What the platform may have to tell.
-    pub(crate) held_back: HeldBack,
+    held_back: HeldBack,
 }
 
 impl Resting {
-    /// Told to rest once more: only hooks may have changed.
-    pub(crate) fn turn_over(self) -> Self {
-        Self { hooks: hooks::all(), ..self }
+    /// Told to rest once more: a card that rests still does, and the platform is still not heard.
+    pub(crate) fn turn_over(self) -> Result<Self, Failed> {
+        let Self { chance, card, held_back, .. } = self;
+        Ok(Self { chance, boot_id: told_boot_id()?, plates: Plates::lie_down()?, card, hooks: hooks::all(), held_back })
     }
 
     pub(crate) fn lie_down() -> Result<Self, Failed> {
         Ok(Self {
             chance: identity::chance()?,
-            boot_id: boot_id::take_over().map_err(|error| failed("cannot tell the boot id", &error))?,
+            boot_id: told_boot_id()?,
+            plates: Plates::lie_down()?,
             card: network::Resting::lie_down().map_err(|error| failed("cannot put the network to rest", &error))?,
             hooks: hooks::all(),
             held_back: HeldBack::all(),
         })
     }
+
+    /// All is on the disk; nothing is written any more until the guest wakes.
+    pub(crate) fn ready(&mut self) -> Result<(), Failed> {
+        let boot_id = self.boot_id.as_mut().map_or(Ok(()), Plate::ready);
+        boot_id.and_then(|()| self.plates.ready()).map_err(|error| failed("cannot hold names ready", &error))?;
+        warm();
+        Ok(())
+    }
+
+    /// What waking left for later: it was answered.
+    pub(crate) async fn rise(mut self) {
+        tokio::time::sleep(FIRST_QUESTIONS).await;
+        if self.card.is_some_and(|card| card.wants_ipv6()) {
+            network::ipv6_on();
+        }
+        self.held_back.listen();
+        for _ in 0..LOOKS {
+            match self.plates.neaten() {
+                Ok(Neat::Yes) => return,
+                Ok(Neat::Later) => tokio::time::sleep(LOOK_AGAIN).await,
+                // They hold the right names, and empty lines after them.
+                Err(error) => return say(format_args!("cannot cut the files of names: {error}")),
+            }
+        }
+    }
+}
+
+fn told_boot_id() -> Result<Option<Plate>, Failed> {
+    boot_id::plate().map_err(|error| failed("cannot tell the boot id", &error))
+}
+
+/// Memory that was used once is there; the first use of each page is a fault.
+fn warm() {
+    std::hint::black_box(&mut [1_u8; WARM]);
+    std::hint::black_box(&mut vec![1_u8; WARM]);
 }
