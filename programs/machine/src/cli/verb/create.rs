@@ -9,7 +9,7 @@ use crate::cli::progress::{Progress, Trace};
 use crate::cli::session::Signals;
 use crate::cli::wanted::Wanted;
 use crate::cli::word::pair::{self, Pair};
-use crate::cli::word::served;
+use crate::cli::word::{port, served};
 use machine_sdk::api::MiB;
 
 const AFTER_HELP: &str = "\
@@ -98,8 +98,10 @@ fn answer(desk: &Desk, machine: &MachineInfo) -> Result<(), Failure> {
 
 fn summary(machine: &MachineInfo) -> String {
     let size = &machine.config;
+    let ports: Vec<String> = machine.network.forwards.iter().map(port::show).collect();
+    let ports = if ports.is_empty() { String::new() } else { format!("\nports: {}", ports.join(", ")) };
     format!(
-        "{}  {}, {} cpus, {} memory, {} disk\nrun a command in it: machine exec {} -- CMD",
+        "{}  {}, {} cpus, {} memory, {} disk{ports}\nrun a command in it: machine exec {} -- CMD",
         machine.id,
         machine.template,
         size.vcpus,
