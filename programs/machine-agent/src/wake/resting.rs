@@ -69,21 +69,30 @@ impl Resting {
         Ok(())
     }
 
-    /// What waking left for later: it was answered.
+    /// What waking left for later: its answer is on its way. First what a command could see, and before there is
+    /// one; then what costs most.
     pub(crate) async fn rise(mut self) {
+        let mut neat = self.neaten();
         tokio::time::sleep(FIRST_QUESTIONS).await;
-        if self.card.is_some_and(|card| card.wants_ipv6()) {
+        if self.card.as_ref().is_some_and(network::Resting::wants_ipv6) {
             network::ipv6_on();
         }
-        self.held_back.listen();
+        std::mem::take(&mut self.held_back).listen();
         for _ in 0..LOOKS {
-            match self.plates.neaten() {
-                Ok(Neat::Yes) => return,
-                Ok(Neat::Later) => tokio::time::sleep(LOOK_AGAIN).await,
-                // They hold the right names, and empty lines after them.
-                Err(error) => return say(format_args!("cannot cut the files of names: {error}")),
+            match neat {
+                Neat::Yes => return,
+                Neat::Later => tokio::time::sleep(LOOK_AGAIN).await,
             }
+            neat = self.neaten();
         }
+    }
+
+    fn neaten(&mut self) -> Neat {
+        self.plates.neaten().unwrap_or_else(|error| {
+            // They hold the right names, and empty lines after them.
+            say(format_args!("cannot cut the files of names: {error}"));
+            Neat::Yes
+        })
     }
 }
 
