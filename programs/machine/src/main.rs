@@ -1,11 +1,14 @@
 //! The one program: `machine` is a command line (which sees only the SDK) and `machine serve` (which wires
-//! everything). Two hidden verbs are for the server alone: `supervise` keeps one VMM, `probe-kvm` risks a hang.
+//! everything). Three hidden verbs are for the server alone: `supervise` keeps one VMM, `gateway` is one machine's
+//! way out, `probe-kvm` risks a hang.
 
 mod cli;
 mod doctor;
 mod serve;
 mod settings;
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cli::{Arguments, Verb};
@@ -13,6 +16,11 @@ use machine_hypervisor::{accelerator, supervise};
 use settings::Settings;
 
 fn main() -> ExitCode {
+    // Before even the arguments are understood: there is one for each machine, and it must stay small.
+    if let Some(plan) = gateway_plan(std::env::args_os()) {
+        // It told why itself, as its log wants it.
+        return machine_network::run(&plan).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     let arguments = match Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(code) => return ExitCode::from(code),
@@ -34,6 +42,13 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     runtime.block_on(run(arguments, settings))
+}
+
+/// The plan, if the arguments are the verb for it.
+fn gateway_plan(arguments: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
+    let mut words = arguments.into_iter().skip(1);
+    let plan = words.next().filter(|verb| verb == machine_network::GATEWAY_VERB).and_then(|_| words.next())?;
+    words.next().is_none().then(|| plan.into())
 }
 
 async fn run(arguments: Arguments, settings: Settings) -> ExitCode {

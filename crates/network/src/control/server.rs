@@ -33,7 +33,7 @@ pub(crate) enum Doing {
     /// This; it is owed a reply.
     Asked(Key, Request, Vec<OwnedFd>),
     /// Nothing any more.
-    Left(Key),
+    Left,
 }
 
 impl Clients {
@@ -83,7 +83,7 @@ impl Clients {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Ok(Received::End) | Err(_) => {
                 self.leave(key);
-                Some(Doing::Left(key))
+                Some(Doing::Left)
             }
         }
     }

@@ -29,7 +29,7 @@ fn serve(
                             clients.reply(key, &reply);
                         }
                     }
-                    Some(Doing::Left(_)) => return,
+                    Some(Doing::Left) => return,
                     None => {}
                 },
             }

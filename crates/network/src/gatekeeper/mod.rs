@@ -63,6 +63,7 @@ impl Wanted {
 
 impl Gatekeeper {
     /// With rules to follow.
+    #[cfg(test)]
     pub(crate) fn new(policy: EgressPolicy) -> Self {
         Self { rules: Rules::Set(policy), pins: Pins::default(), host: host_name() }
     }

@@ -1,7 +1,7 @@
 //! The host's own sockets, made without waiting: dialling, and whether an address is the host's own.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -70,7 +70,17 @@ pub(crate) fn is_own(address: IpAddr) -> bool {
         connect(&socket, &SocketAddr::new(address, 9))?;
         Ok(SocketAddr::try_from(getsockname(&socket)?)?.ip())
     };
-    local().is_ok_and(|local| local.to_canonical() == address.to_canonical())
+    address.to_canonical().is_loopback() || local().is_ok_and(|local| local.to_canonical() == address.to_canonical())
+}
+
+/// Whether the host has a way to IPv6 addresses outside: an address for documentation goes where most others go.
+pub(crate) fn has_ipv6() -> bool {
+    const OUTSIDE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    let route = || {
+        let socket = socket_with(AddressFamily::INET6, SocketType::DGRAM, FLAGS, Some(ipproto::UDP))?;
+        connect(&socket, &SocketAddr::new(IpAddr::V6(OUTSIDE), 9))
+    };
+    route().is_ok()
 }
 
 fn family(address: IpAddr) -> AddressFamily {

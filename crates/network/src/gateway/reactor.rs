@@ -30,15 +30,11 @@ pub(crate) enum Source {
     UdpForward,
     /// A ping socket.
     Echo,
-    /// A question to one of the host's resolvers.
+    /// The questions to the host's resolvers.
     Upstream,
-    /// What tells that the resolver configuration changed.
-    Watch,
-    /// The signals that end us.
-    Signal,
 }
 
-const SOURCES: [Source; 11] = [
+const SOURCES: [Source; 9] = [
     Source::Link,
     Source::Control,
     Source::Client,
@@ -48,8 +44,6 @@ const SOURCES: [Source; 11] = [
     Source::UdpForward,
     Source::Echo,
     Source::Upstream,
-    Source::Watch,
-    Source::Signal,
 ];
 
 /// Which descriptor. An event of one that is gone finds nothing in its owner's slots.
@@ -149,11 +143,6 @@ impl Ready {
     pub(crate) const fn is_ended(self) -> bool {
         self.0.intersects(EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR))
     }
-
-    /// There is an error to be fetched, or nobody at the other end.
-    pub(crate) const fn is_broken(self) -> bool {
-        self.0.intersects(EventFlags::HUP.union(EventFlags::ERR))
-    }
 }
 
 impl Reactor {
@@ -247,13 +236,13 @@ mod tests {
         theirs.write_all(b"x").unwrap();
         reactor.wait(&mut events, now, Some(now + Duration::from_secs(60))).unwrap();
         let event = events.iter().next().unwrap();
-        assert_eq!((event.token, event.ready.to_read(), event.ready.is_broken()), (token, true, false));
+        assert_eq!((event.token, event.ready.to_read(), event.ready.is_ended()), (token, true, false));
         reactor.change(&ours, token, Interest::NONE).unwrap();
         reactor.wait(&mut events, now, Some(now)).unwrap();
         assert_eq!(events.iter().count(), 0);
         drop(theirs);
         reactor.wait(&mut events, now, None).unwrap();
-        assert!(events.iter().next().unwrap().ready.is_broken());
+        assert!(events.iter().next().unwrap().ready.is_ended());
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl Drops {
     }
 
     /// How often it was.
+    #[cfg(test)]
     pub(crate) fn of(&self, reason: Dropped) -> u64 {
         self.0[reason as usize]
     }

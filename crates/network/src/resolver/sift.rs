@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::svcb::SvcParamValue;
-use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordData, RecordType};
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use machine_core::policy::egress::{DomainName, Verdict};
 
 use super::inquiry::Inquiry;

@@ -1,5 +1,5 @@
 //! Which host the first bytes of a connection name: TLS in its ClientHello, HTTP/1 in its request head. What it is
-//! tells the first byte, not the port. Copies what it is given until it knows, at most 16 KiB, and gives it back.
+//! tells the first byte, not the port. Copies what it is given until it knows, at most 16 KiB.
 //!
 //! ```text
 //! push ──▶ NeedMore ──push──▶ ... ──▶ Name | NoName | Refused, which stays
@@ -93,7 +93,8 @@ impl Sniffer {
         self.verdict()
     }
 
-    /// Everything that was taken, to be sent on or thrown away.
+    /// Everything that was taken.
+    #[cfg(test)]
     pub(crate) fn into_seen(self) -> Vec<u8> {
         self.seen
     }

@@ -11,5 +11,5 @@ mod table;
 mod tests;
 
 pub(crate) use echoes::Echoes;
-pub(crate) use flows::{Flow, UdpFlows};
-pub(crate) use forwards::{UdpForwards, Unheard};
+pub(crate) use flows::UdpFlows;
+pub(crate) use forwards::UdpForwards;

@@ -21,8 +21,8 @@ impl Tcp {
     /// Looks at what came.
     pub(super) fn look(&mut self, around: &mut Around<'_>, key: Key) -> Next {
         let Some(flow) = self.flows.get_mut(key) else { return Next::On };
-        let (Some(line), Way::Out { wanted, .. }) = (&mut flow.line, &flow.way) else { return Next::Cut };
         let Stage::Held { sniffer, seen, until } = &mut flow.stage else { return Next::On };
+        let (Some(line), Way::Out { wanted, .. }) = (&mut flow.line, &flow.way) else { return Next::Cut };
         let wanted = *wanted;
         let sniffed = if *until <= around.now {
             Sniffed::Refused("named no host in time")

@@ -41,7 +41,7 @@ use stack::Stack;
 use timers::Timers;
 
 /// How many connections may wait for an answer, of the guest or of a host. Then the oldest goes.
-const HALF_OPEN: usize = 4096;
+pub(super) const HALF_OPEN: usize = 4096;
 /// The guest's ports that stand for hosts' connections begin here.
 const FIRST_PORT: u16 = 49_152;
 

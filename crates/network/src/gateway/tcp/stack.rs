@@ -108,7 +108,7 @@ impl Device for Port<'_> {
     }
 
     fn transmit(&mut self, _: StackInstant) -> Option<Outgoing<'_>> {
-        self.outbox.has_room().then(|| Outgoing(self.outbox))
+        if self.outbox.has_room() { Some(Outgoing(self.outbox)) } else { None }
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use machine_core::policy::egress::Condition;
-use smoltcp::socket::tcp::{Socket, State};
+use smoltcp::socket::tcp::State;
 
 use super::carry::{self, Moved};
 use super::flow::{Far, Flow, HostEnd, Outflow, Stage, Way};

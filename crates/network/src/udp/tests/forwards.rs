@@ -12,7 +12,8 @@ use crate::gateway::reactor::Source;
 use crate::gateway::slots::Key;
 use crate::packet::samples::at;
 use crate::packet::{Dropped, Refused};
-use crate::udp::{UdpForwards, Unheard};
+use crate::udp::UdpForwards;
+use crate::udp::forwards::Unheard;
 
 const GUEST: &str = "10.0.2.15:8080";
 const SECOND: Duration = Duration::from_secs(1);
