@@ -75,13 +75,15 @@ pub struct LocalProvider {
 }
 
 impl LocalProvider {
-    /// The machines below `settings.machines`. Removes what an interrupted making of an image left.
+    /// The machines below `settings.machines`. Removes what an interrupted making of an image left, and seals,
+    /// meanwhile, what an earlier server did not.
     ///
     /// # Errors
     /// If that cannot be removed.
     pub fn open(settings: HostSettings, images: Arc<dyn ImageSource>, door: Arc<dyn GuestDoor>) -> io::Result<Self> {
         let store = Arc::new(ImageStore::new(settings.images.clone()));
         store.sweep()?;
+        store.clone().finish_apart();
         let host = Arc::new(LocalHost::new(settings.clone()));
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         let starting = Arc::new(Semaphore::new(cpus * STARTS_A_CPU));

@@ -55,8 +55,9 @@ pub(crate) enum Caller {
 /// If another server has this home, or something that it needs cannot be had.
 pub(crate) async fn serve(settings: &Settings, caller: Caller) -> anyhow::Result<()> {
     Settings::make_private(&settings.home)?;
-    Settings::make_private(&settings.runtime)?;
     let Some(_lock) = HomeLock::take(settings, caller).await? else { return Ok(()) };
+    // Not before: a server that ends takes it away, and holds the lock while it does.
+    Settings::make_private(&settings.runtime)?;
     log::begin(settings, caller)?;
     let short = short_name(settings)?;
     let parts = Parts::assemble(settings, short).await?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! turn taken ──▶ found after all
-//!      └──▶ disk laid ──▶ booted ──▶ warmed up ──▶ settled ──▶ paused, saved, quit ──▶ sealed
+//!      └──▶ disk laid ──▶ booted ──▶ warmed up ──▶ settled ──▶ paused, saved, quit ──▶ kept; sealed later
 //!                └────────────┴───── any failure ─────┴──────────────┴──▶ nothing left
 //! ```
 //! The booting machine is an entry of the machines' folder like any other, and on no ledger: what a killed
@@ -81,8 +81,9 @@ impl LocalProvider {
         self.note_builder(None);
         let (facts, begun) = facts?;
         let store = self.store.clone();
-        let kept = blocking(move || store.seal(made, facts)).await?;
-        let kept = kept.map_err(|error| of_io("seal the memory image", &error))?;
+        let kept = blocking(move || store.keep(made, facts)).await?;
+        let kept = kept.map_err(|error| of_io("keep the memory image", &error))?;
+        self.store.clone().finish_apart();
         progress.tell(Report::Ended(StageTime::new(Stage::Keep, begun.elapsed())));
         tracing::info!(image = %id, bytes = kept.occupies(), "a memory image was made");
         Ok(kept)

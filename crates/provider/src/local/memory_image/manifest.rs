@@ -1,7 +1,12 @@
 //! What an image is made of: one line of JSON and, below it, that line's digest.
+//!
+//! ```text
+//! Fresh: made in this boot of the host ──synced, digested──▶ Sealed: holds in every boot
+//! ```
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -48,14 +53,58 @@ pub(crate) struct Facts {
 pub(crate) struct Part {
     /// Its length.
     pub(crate) bytes: u64,
-    /// Its content's digest, see `digest.rs`.
-    pub(crate) digest: Digest,
+    /// What else is known of its content.
+    #[serde(flatten)]
+    pub(crate) content: Content,
+}
+
+/// How a part is known again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Content {
+    /// By its digest, see `digest.rs`. It was synced before that was written down.
+    Sealed {
+        /// The digest.
+        digest: Digest,
+    },
+    /// As the file that was just made. What of it is on the disk, nobody knows: without this boot of the host
+    /// it is nothing.
+    Fresh {
+        /// The boot.
+        boot: String,
+        /// The file.
+        inode: u64,
+        /// When it was last written, in nanoseconds since 1970.
+        modified: i64,
+    },
 }
 
 impl Part {
-    /// What a file is now.
-    pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self { bytes: fs::metadata(path)?.len(), digest: digest::of_file(path)? })
+    /// What a file is now, read whole.
+    pub(crate) fn sealed(path: &Path) -> io::Result<Self> {
+        let digest = digest::of_file(path)?;
+        Ok(Self { bytes: fs::metadata(path)?.len(), content: Content::Sealed { digest } })
+    }
+
+    /// A file that was just made.
+    pub(crate) fn fresh(path: &Path, boot: &str) -> io::Result<Self> {
+        let facts = fs::metadata(path)?;
+        let modified = facts.mtime().wrapping_mul(1_000_000_000).wrapping_add(facts.mtime_nsec());
+        let content = Content::Fresh { boot: boot.to_owned(), inode: facts.ino(), modified };
+        Ok(Self { bytes: facts.len(), content })
+    }
+
+    /// Whether it waits for its digest.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.boot().is_some()
+    }
+
+    /// The boot of the host that it is bound to, while it waits for its digest.
+    pub(crate) fn boot(&self) -> Option<&str> {
+        match &self.content {
+            Content::Fresh { boot, .. } => Some(boot),
+            Content::Sealed { .. } => None,
+        }
     }
 }
 
@@ -63,6 +112,16 @@ impl Manifest {
     pub(crate) fn new(facts: Facts, ram: Part, state: Part, disk: Part) -> Self {
         let Facts { key, made_at, ssh_host_keys, warm_up } = facts;
         Self { format: FORMAT, key, made_at, ram, state, disk, ssh_host_keys, warm_up }
+    }
+
+    /// The same image, its parts digested.
+    pub(crate) fn with_parts(&self, [ram, state, disk]: [Part; 3]) -> Self {
+        Self { ram, state, disk, ..self.clone() }
+    }
+
+    /// Whether a part waits for its digest.
+    pub(crate) fn is_fresh(&self) -> bool {
+        [&self.ram, &self.state, &self.disk].into_iter().any(Part::is_fresh)
     }
 
     /// The bytes of its file.

@@ -3,16 +3,19 @@
 //! ```text
 //! wanted ──find──▶ kept ─────────────────────────────▶ lent
 //!            ├─ damaged: removed, reported ─┐
-//!            └─ not there ──────────────────┴─ bake ─▶ kept
+//!            └─ not there ──────────────────┴─ bake ─▶ kept, lent at once, sealed meanwhile
 //! ```
 
 mod bake;
 mod digest;
+mod finish;
 mod key;
 mod manifest;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_finish;
 
 use async_trait::async_trait;
 use machine_core::network::NetworkMode;
@@ -160,7 +163,8 @@ impl MemoryImages for LocalProvider {
         let mut gone = Vec::new();
         for id in self.store.ids().map_err(|error| of_io("list the memory images", &error))? {
             let (store, wanted) = (self.store.clone(), id.clone());
-            if let Err(damage) = blocking(move || store.open(&wanted, Check::Whole)).await? {
+            let looked = move || store.finish(&wanted).and_then(|_| store.open(&wanted, Check::Whole));
+            if let Err(damage) = blocking(looked).await? {
                 tracing::warn!(image = %id, %damage, "a memory image is damaged; it is removed");
                 self.store.remove(&id).map_err(|error| of_io("remove a damaged memory image", &error))?;
                 gone.push(unreadable(&id, damage.to_string()));

@@ -5,12 +5,15 @@
 //! <root>/unfinished-*        being made, or being removed; a living one is locked
 //! <root>/making              locked while an image is made: one at a time, across servers
 //!
-//! unfinished ──seal: sync, digest, manifest, rename──▶ kept ──remove: rename──▶ unfinished ──▶ gone
+//! unfinished ──keep: manifest, rename──▶ fresh ──finish.rs: sync, digest, manifest──▶ sealed
+//!                                          │ the host boots                            │ a digest differs
+//!                                          └──────────────remove: rename───────────────┴──▶ unfinished ──▶ gone
 //! ```
-//! A part that is there under an image's name is whole: it was synced before the folder got that name.
+//! A fresh image serves this boot of the host alone, since what of its memory is on the disk nobody knows; a
+//! sealed one was synced before its digests were written down.
 
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +22,7 @@ use machine_core::Digest;
 use rustix::fs::{FlockOperation, flock};
 
 use super::key::Key;
-use super::manifest::{Facts, Manifest, Part};
+use super::manifest::{Content, Facts, Manifest, Part};
 
 /// The guest's memory.
 pub(crate) const RAM: &str = "ram";
@@ -27,17 +30,19 @@ pub(crate) const RAM: &str = "ram";
 pub(crate) const STATE: &str = "state";
 /// Its root disk, over the template's.
 pub(crate) const DISK: &str = "disk.qcow2";
-const MANIFEST: &str = "manifest.json";
-const VERIFIED: &str = "verified";
+pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) const VERIFIED: &str = "verified";
 const UNFINISHED: &str = "unfinished-";
 const MAKING: &str = "making";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// See the module.
 pub(crate) struct ImageStore {
-    root: PathBuf,
+    pub(super) root: PathBuf,
     /// One reader of a whole image at a time: the others find it read.
     reading: Mutex<()>,
+    /// Held while an image's folder is given another name, or its manifest is replaced.
+    pub(super) changing: Mutex<()>,
 }
 
 /// An image that is whole.
@@ -58,18 +63,18 @@ pub(crate) struct Damage {
     pub(crate) what: String,
 }
 
-/// A folder in which an image is made. Dropped unsealed, it is removed.
+/// A folder in which an image is made. Dropped before it is kept, it is removed.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     folder: PathBuf,
     lock: File,
-    sealed: bool,
+    kept: bool,
 }
 
 /// How thoroughly an image is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// Manifest and lengths.
+    /// Manifest, lengths, and whether a fresh part is the one that was made.
     Lengths,
     /// Also the state's digest; every digest at the first use since the host booted.
     ForUse,
@@ -79,7 +84,7 @@ pub(crate) enum Check {
 
 impl ImageStore {
     pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root, reading: Mutex::default() }
+        Self { root, reading: Mutex::default(), changing: Mutex::default() }
     }
 
     /// Removes what a killed maker or remover left.
@@ -110,24 +115,23 @@ impl ImageStore {
         make_folder(&folder)?;
         let held = lock(&folder)?.ok_or_else(|| io::Error::other("somebody holds a folder of ours"))?;
         // Without a link in it: the name will stand in a disk's header.
-        Ok(Unfinished { folder: folder.canonicalize()?, lock: held, sealed: false })
+        Ok(Unfinished { folder: folder.canonicalize()?, lock: held, kept: false })
     }
 
-    /// Makes what is in the folder an image; one of the same id is replaced.
-    pub(crate) fn seal(&self, mut made: Unfinished, facts: Facts) -> io::Result<Kept> {
-        let [ram, state, disk] = [RAM, STATE, DISK].map(|part| seal_part(&made.folder.join(part)));
+    /// Makes what is in the folder an image, to be finished later; one of the same id is replaced.
+    pub(crate) fn keep(&self, mut made: Unfinished, facts: Facts) -> io::Result<Kept> {
+        // Machines stand on it for good, also after a power cut that takes this image away.
+        File::open(made.folder.join(DISK))?.sync_all()?;
+        let [ram, state, disk] = [RAM, STATE, DISK].map(|part| fresh_part(&made.folder.join(part)));
         let manifest = Manifest::new(facts, ram?, state?, disk?);
-        write_synced(&made.folder.join(MANIFEST), &manifest.sealed())?;
-        fs::write(made.folder.join(VERIFIED), boot_id())?;
-        File::open(&made.folder)?.sync_all()?;
+        fs::write(made.folder.join(MANIFEST), manifest.sealed())?;
         let id = manifest.key.id();
         let folder = self.root.join(id.hex());
         if folder.exists() {
             self.remove(&id)?;
         }
         fs::rename(&made.folder, &folder)?;
-        made.sealed = true;
-        File::open(&self.root)?.sync_all()?;
+        made.kept = true;
         Ok(Kept { id, folder, manifest })
     }
 
@@ -168,6 +172,7 @@ impl ImageStore {
     pub(crate) fn remove(&self, id: &Digest) -> io::Result<bool> {
         let gone = self.root.join(format!("{UNFINISHED}gone-{}-{}", std::process::id(), id.hex()));
         remove_folder(&gone)?;
+        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match fs::rename(self.root.join(id.hex()), &gone) {
             Ok(()) => remove_folder(&gone).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -192,10 +197,16 @@ impl Kept {
                 return Err(damage(name, format!("it has {found} bytes instead of {}", part.bytes)));
             }
         }
+        for (name, part) in self.parts().into_iter().filter(|(_, part)| part.is_fresh()) {
+            self.compare(name, part)?;
+        }
         match check {
             Check::Lengths => Ok(()),
             Check::ForUse => {
                 self.compare(STATE, &self.manifest.state)?;
+                if self.manifest.is_fresh() {
+                    return Ok(());
+                }
                 let _turn = reading.lock().unwrap_or_else(PoisonError::into_inner);
                 if self.is_verified() { Ok(()) } else { self.verify() }
             }
@@ -215,8 +226,15 @@ impl Kept {
     }
 
     fn compare(&self, name: &'static str, part: &Part) -> Result<(), Damage> {
-        let found = Part::of(&self.folder.join(name)).map_err(|error| damage(name, error))?;
-        if found == *part { Ok(()) } else { Err(damage(name, "its digest is not what was sealed")) }
+        let path = self.folder.join(name);
+        let (found, why) = match &part.content {
+            Content::Sealed { .. } => (Part::sealed(&path), "its digest is not what was sealed"),
+            Content::Fresh { .. } => {
+                (Part::fresh(&path, &boot_id()), "the host was booted, or the file changed, before it was sealed")
+            }
+        };
+        let same = found.map_err(|error| damage(name, error))? == *part && part.boot() != Some("");
+        if same { Ok(()) } else { Err(damage(name, why)) }
     }
 
     fn is_verified(&self) -> bool {
@@ -299,7 +317,7 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if !self.sealed
+        if !self.kept
             && let Err(error) = remove_folder(&self.folder)
         {
             tracing::warn!(%error, folder = %self.folder.display(), "cannot remove an unfinished image");
@@ -309,7 +327,7 @@ impl Drop for Unfinished {
     }
 }
 
-fn damage(part: &'static str, what: impl ToString) -> Damage {
+pub(super) fn damage(part: &'static str, what: impl ToString) -> Damage {
     Damage { part, what: what.to_string() }
 }
 
@@ -325,18 +343,10 @@ fn share(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Read-only, synced and digested: from here on it never changes.
-fn seal_part(path: &Path) -> io::Result<Part> {
-    let file = File::open(path)?;
-    file.set_permissions(Permissions::from_mode(0o444))?;
-    file.sync_all()?;
-    Part::of(path)
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Read-only: from here on it never changes.
+fn fresh_part(path: &Path) -> io::Result<Part> {
+    fs::set_permissions(path, Permissions::from_mode(0o444))?;
+    Part::fresh(path, &boot_id())
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
@@ -360,6 +370,6 @@ fn lock(folder: &Path) -> io::Result<Option<File>> {
     }
 }
 
-fn boot_id() -> String {
+pub(super) fn boot_id() -> String {
     fs::read_to_string(BOOT_ID).unwrap_or_default()
 }

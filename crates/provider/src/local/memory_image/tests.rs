@@ -12,11 +12,12 @@ use machine_core::network::NetworkMode;
 use machine_core::promise::memory_image::Shape;
 use machine_hypervisor::ingredients::Ingredients;
 
+use super::finish::Finish;
 use super::key::Key;
 use super::manifest::Facts;
 use super::store::{Check, DISK, Damage, ImageStore, Kept, RAM, STATE};
 
-fn key(cpus: u32) -> Key {
+pub(super) fn key(cpus: u32) -> Key {
     let digest = |letter: &str| format!("sha256:{}", letter.repeat(64)).parse().unwrap();
     let text = |text: &str| text.to_owned();
     Key {
@@ -42,8 +43,8 @@ fn facts(key: Key) -> Facts {
     Facts { key, made_at: Timestamp::UNIX_EPOCH, ssh_host_keys: vec!["rsa".to_owned()], warm_up: None }
 }
 
-/// A sealed image of some bytes.
-fn make(store: &ImageStore, cpus: u32) -> std::io::Result<Kept> {
+/// An image of some bytes, just made.
+pub(super) fn make_fresh(store: &ImageStore, cpus: u32) -> std::io::Result<Kept> {
     let key = key(cpus);
     let made = store.begin(&key.id())?;
     for name in [RAM, STATE, DISK] {
@@ -51,7 +52,16 @@ fn make(store: &ImageStore, cpus: u32) -> std::io::Result<Kept> {
         file.write_all(&[7; 70_000])?;
         file.write_all(name.as_bytes())?;
     }
-    store.seal(made, facts(key))
+    store.keep(made, facts(key))
+}
+
+/// The same, sealed.
+fn make(store: &ImageStore, cpus: u32) -> std::io::Result<Kept> {
+    let id = make_fresh(store, cpus)?.id;
+    match store.finish(&id) {
+        Ok(Finish::Sealed) => Ok(store.open(&id, Check::Lengths).unwrap().unwrap()),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -61,7 +71,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn flip(path: &Path, place: u64) {
+pub(super) fn flip(path: &Path, place: u64) {
     let mode = fs::metadata(path).unwrap().permissions();
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     let file = File::options().read(true).write(true).open(path).unwrap();
@@ -217,7 +227,7 @@ fn an_image_is_replaced_by_another_of_the_same_key() {
     for name in [RAM, STATE, DISK] {
         fs::write(made.part(name), "another").unwrap();
     }
-    store.seal(made, facts(key(1))).unwrap();
+    store.keep(made, facts(key(1))).unwrap();
     assert_eq!(store.find(&key(1), Check::Whole).unwrap().unwrap().manifest.ram.bytes, 7);
     assert_eq!(names(&root), [key(1).id().hex()]);
 }
@@ -256,16 +266,24 @@ fn a_full_disk_at_any_step_leaves_no_image() {
 fn fill(disk: &Path) {
     let root = disk.join("memory");
     let store = ImageStore::new(root.clone());
-    let mut failures = 0;
-    for spare in (0..300_u64).step_by(4) {
+    let (mut failures, mut later, mut sealed) = (0, 0, 0);
+    for spare in (0..320_u64).step_by(4) {
         let ballast = disk.join("ballast");
         let mut file = File::create(&ballast).unwrap();
         // All that is free, but for a few pages.
         while file.write_all(&[1; 4096]).is_ok() {}
         let used = fs::metadata(&ballast).unwrap().len();
         file.set_len(used.saturating_sub(spare * 1024)).unwrap();
-        match make(&store, 1) {
-            Ok(_) => assert!(store.find(&key(1), Check::Whole).unwrap().is_some()),
+        match make_fresh(&store, 1) {
+            Ok(kept) => {
+                assert!(store.find(&key(1), Check::ForUse).unwrap().is_some());
+                match store.finish(&kept.id) {
+                    Ok(Finish::Sealed) => sealed += 1,
+                    Ok(Finish::Later(_)) => later += 1,
+                    other => panic!("{other:?}"),
+                }
+                assert!(store.find(&key(1), Check::Whole).unwrap().is_some());
+            }
             Err(_) => {
                 failures += 1;
                 assert!(store.find(&key(1), Check::Whole).unwrap().is_none());
@@ -276,5 +294,5 @@ fn fill(disk: &Path) {
         assert_eq!(names(disk).len(), 1);
         assert!(names(&root).is_empty(), "{:?}", names(&root));
     }
-    assert!(failures > 10, "{failures}");
+    assert!(failures > 10 && later > 0 && sealed > 0, "{failures} {later} {sealed}");
 }
