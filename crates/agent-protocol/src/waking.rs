@@ -62,6 +62,10 @@ pub struct WakeAs {
     /// The size of the root disk; the guest waits until it sees it and grows its file system.
     #[n(11)]
     pub root_bytes: Option<u64>,
+    /// Certificate authorities, each one PEM certificate, that the guest trusts beside its own, in place of those
+    /// that it was told before; those stay, if absent.
+    #[n(12)]
+    pub certificate_authorities: Option<Vec<String>>,
 }
 
 /// An IPv4 address and what belongs to it.

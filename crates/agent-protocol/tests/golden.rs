@@ -123,6 +123,7 @@ fn full_waking() -> WakeAs {
         env: [("A".into(), "b".into())].into(),
         ssh_host_keys: vec![HostKey { kind: "k".into(), private: "p".into(), public: "q".into() }],
         root_bytes: Some(4),
+        certificate_authorities: None,
     }
 }
 
@@ -139,6 +140,12 @@ fn waking_requests() -> Vec<Request> {
     vec![full_waking().into(), spare.into(), Settle {}.into()]
 }
 
+fn trusting() -> Request {
+    let (entropy, env) = (Vec::new(), [].into());
+    let certificate_authorities = Some(vec!["c".into()]);
+    WakeAs { entropy, env, ssh_host_keys: Vec::new(), certificate_authorities, ..full_waking() }.into()
+}
+
 fn waking_answers() -> Vec<Answer> {
     vec![Woken { failed_hooks: vec!["f".into()] }.into(), Settled { ssh_host_keys: vec!["k".into()] }.into()]
 }
@@ -148,6 +155,7 @@ fn waking_keeps_its_bytes() {
     for (request, golden) in waking_requests().iter().zip(&GOLDEN[29..32]) {
         check(&request.encode(), golden);
     }
+    check(&trusting().encode(), GOLDEN[37]);
     for (answer, golden) in waking_answers().iter().zip(&GOLDEN[32..34]) {
         check(&answer.encode(), golden);
     }
@@ -172,7 +180,7 @@ fn connecting_keeps_its_bytes() {
 #[test]
 fn what_is_written_is_what_is_read() {
     use machine_agent_protocol::Decoded::Known;
-    for request in requests().into_iter().chain(waking_requests()).chain(connecting_requests()) {
+    for request in requests().into_iter().chain(waking_requests()).chain(connecting_requests()).chain([trusting()]) {
         assert_eq!(Request::decode(&request.encode()).unwrap(), Known(request));
     }
     for answer in answers().into_iter().chain(waking_answers()).chain([Connected {}.into()]) {
@@ -195,7 +203,7 @@ fn unknown_fields_are_skipped() {
 }
 
 /// Session messages, then requests, answers and controls, in the order of the tests; then what was added.
-const GOLDEN: [&str; 37] = [
+const GOLDEN: [&str; 38] = [
     "8201a4000101010207036131",
     "8202a60001010702613103616204616b0500",
     "8204a1006162",
@@ -233,4 +241,5 @@ const GOLDEN: [&str; 37] = [
     "82181fa200191f900100",
     "82181fa20018350101",
     "82186ba0",
+    "82181dad00616d0101020103020440056168066169074602000000000108a400440a00020f01181802440a00020203440a00020309a00a800b040c816163",
 ];

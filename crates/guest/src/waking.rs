@@ -31,6 +31,7 @@ pub(crate) fn to_wake(awakening: &Awakening) -> Result<wire::WakeAs, GuestError>
         env: awakening.identity.envs.clone(),
         ssh_host_keys: awakening.ssh_host_keys.iter().map(to_key).collect(),
         root_bytes: awakening.root_bytes,
+        certificate_authorities: Some(awakening.certificate_authorities.clone()),
     })
 }
 

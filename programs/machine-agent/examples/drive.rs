@@ -1,6 +1,7 @@
 //! Drives an agent behind a unix socket by hand: `drive SOCKET WORD...`, where a word is `ping`, `measure`,
 //! `wake=NAME[:BYTES OF THE ROOT DISK]` (as if restored), `boot=NAME`, `bare=NAME` (as if restored, without a network
-//! card), `settle`, `clock` (how far off), `wait` (for a line of our input), `off`, `all=LINE`
+//! card), `settle`, `trust=NAME:FILE` (as if restored, trusting the certificate
+//! in the file), `clock` (how far off), `wait` (for a line of our input), `off`, `all=LINE`
 //! (all that it says), or a line of shell.
 #![expect(clippy::unwrap_used, reason = "a tool for whoever works on the agent: the first error ends it")]
 
@@ -27,6 +28,13 @@ async fn main() {
                     link.ping().await.unwrap();
                 }
                 println!("ping {:?}", began.elapsed() / 300);
+            }
+            word if word.starts_with("trust=") => {
+                let (name, path) = word[6..].split_once(':').unwrap();
+                let text = std::fs::read_to_string(path).unwrap();
+                let certificates = if text.is_empty() { Vec::new() } else { vec![text] };
+                let wake = WakeAs { certificate_authorities: Some(certificates), ..waking(&format!("wake={name}")) };
+                println!("{:?} {:?}", link.wake_as(wake).await, began.elapsed());
             }
             "measure" => println!("{:?}", link.measure().await.unwrap()),
             "clock" => clock(&link).await,
@@ -84,5 +92,6 @@ fn waking(word: &str) -> WakeAs {
         env: [("NAME".to_owned(), name.to_owned())].into(),
         ssh_host_keys: Vec::new(),
         root_bytes,
+        certificate_authorities: None,
     }
 }

@@ -7,6 +7,7 @@
 //! It never asks glibc for users or addresses: as a static binary that would load the guest's
 //! own libraries into it. See `users`.
 
+mod authorities;
 mod boot;
 mod connect;
 mod console;

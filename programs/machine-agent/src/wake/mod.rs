@@ -2,7 +2,8 @@
 //! not be, since all of it is on the time of whoever waits for the machine.
 //!
 //! ```text
-//! clock ──▶ chance ──▶ boot id ──▶ names ──▶ network ──▶ SSH keys ──▶ disk ──▶ hooks ──▶ environment ──▶ answer
+//! clock ──▶ chance ──▶ boot id ──▶ names ──▶ network ──▶ SSH keys, authorities ──▶ disk ──▶ hooks ──▶ environment
+//! ──▶ answer
 //! ```
 //! A failure ends it there; told again, it begins at the clock. Only hooks cannot fail it.
 
@@ -13,6 +14,7 @@ mod notices;
 mod parse;
 mod resting;
 
+use crate::authorities::Trust;
 use crate::failure::failed;
 use crate::house::DefaultEnv;
 use crate::network::{self, NetworkError};
@@ -53,7 +55,7 @@ pub(crate) enum Before {
 }
 
 /// Becomes what `waking` says. If that is what was done `before`, the lasting parts stay: the boot id, the hooks.
-pub(crate) async fn wake(world: &World, waking: Waking, before: &mut Before) -> Result<Woken, Failed> {
+pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before) -> Result<Woken, Failed> {
     identity::set_time(waking.clock.now())?;
     let (mut resting, woken) = match before {
         Before::Nothing => (None, None),
@@ -75,6 +77,7 @@ pub(crate) async fn wake(world: &World, waking: Waking, before: &mut Before) -> 
     if replaced.map_err(|error| failed("cannot replace the SSH host keys", &error))? == keys::Replaced::Some {
         keys::tell_daemon();
     }
+    trust(&mut waking, resting.as_mut().map(|resting| &mut resting.authorities))?;
     if let Some(bytes) = waking.root_bytes {
         grow::to(bytes).await?;
     }
@@ -111,6 +114,27 @@ fn renew_boot_id(world: &World, plate: Option<&mut Plate>, waking: &Waking) -> R
     let renewed = boot_id::renew(plate, boot_bytes(&waking.entropy)?);
     let fresh = renewed.map_err(|error| failed("cannot renew the boot id", &error))?;
     world.boot_id.send_replace(fresh);
+    Ok(())
+}
+
+/// The guest trusts what the host does, and commands are told where that is, unless the machine says otherwise.
+fn trust(waking: &mut Waking, known: Option<&mut Vec<String>>) -> Result<(), Failed> {
+    let Some(wanted) = &waking.authorities else { return Ok(()) };
+    let trust = Trust::of_guest();
+    let mut found = Vec::new();
+    let held = known.unwrap_or_else(|| {
+        found = trust.held();
+        &mut found
+    });
+    if !(held.is_empty() && wanted.is_empty()) {
+        let replaced = trust.replace(held, wanted);
+        replaced.map_err(|error| failed("cannot trust the host's certificate authorities", &error))?;
+        // Told again, it begins with what there is now.
+        *held = trust.held();
+    }
+    for (name, value) in trust.environment(wanted) {
+        waking.env.entry(name).or_insert(value);
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! From what the host said to what can be done. Nothing was changed yet, so a word that makes no sense is refused
 //! here or never.
 
+use crate::authorities::certificate;
 use crate::failure::invalid;
 use crate::house::DefaultEnv;
 use crate::identity::{check_hostname, check_machine_id};
@@ -15,6 +16,9 @@ const ENTROPY: std::ops::RangeInclusive<usize> = 16..=4096;
 const MOST_KEYS: usize = 16;
 const LONGEST_KIND: usize = 32;
 const LONGEST_KEY: usize = 64 * 1024;
+/// Whole lists of them are half as long.
+const MOST_AUTHORITIES: usize = 512;
+const LONGEST_AUTHORITY: usize = 64 * 1024;
 /// The kernel's clock ends in 2262.
 const LAST_MOMENT: u64 = i64::MAX.unsigned_abs();
 
@@ -39,6 +43,8 @@ pub(crate) struct Waking {
     pub(crate) env: DefaultEnv,
     pub(crate) keys: Vec<HostKey>,
     pub(crate) root_bytes: Option<u64>,
+    /// As every list has them. None: those that there are stay.
+    pub(crate) authorities: Option<Vec<String>>,
 }
 
 /// What time it was when.
@@ -83,6 +89,7 @@ pub(crate) fn parse(wake: WakeAs, arrived: Instant) -> Result<Waking, Failed> {
         env: wake.env,
         keys: wake.ssh_host_keys,
         root_bytes: wake.root_bytes,
+        authorities: wake.certificate_authorities.map(authorities).transpose()?,
     })
 }
 
@@ -120,6 +127,14 @@ fn check_keys(keys: &[HostKey]) -> Result<(), Failed> {
     Ok(())
 }
 
+fn authorities(said: Vec<String>) -> Result<Vec<String>, Failed> {
+    if said.len() > MOST_AUTHORITIES || said.iter().any(|text| text.len() > LONGEST_AUTHORITY) {
+        return Err(invalid("too many certificate authorities, or too long ones"));
+    }
+    let read = |text: &String| certificate(text).ok_or_else(|| invalid(format!("not one certificate: {text:.64?}")));
+    said.iter().map(read).collect()
+}
+
 fn address(said: WakeAddress) -> Result<Address, Failed> {
     let one = |octets: [u8; 4]| {
         let ip = Ipv4Addr::from(octets);
@@ -139,6 +154,8 @@ mod tests {
     use super::*;
     use machine_agent_protocol::FailureCode;
 
+    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
+
     fn sound() -> WakeAs {
         let key = HostKey { kind: "ed25519".into(), private: "p".into(), public: "q".into() };
         WakeAs {
@@ -154,6 +171,7 @@ mod tests {
             env: [("A".to_owned(), "b=c".to_owned())].into(),
             ssh_host_keys: vec![key],
             root_bytes: Some(1 << 30),
+            certificate_authorities: Some(vec![CERTIFICATE.to_owned()]),
         }
     }
 
@@ -167,6 +185,7 @@ mod tests {
     #[test]
     fn what_makes_sense_is_taken() {
         let waking = parse(sound(), Instant::now()).unwrap();
+        assert_eq!(waking.authorities.unwrap(), [CERTIFICATE]);
         assert_eq!((waking.which.generation, waking.address.unwrap().prefix), (3, 24));
         let passed = waking.clock.now() - waking.clock.unix;
         assert!(passed < Duration::from_secs(10), "{passed:?}");
@@ -187,6 +206,11 @@ mod tests {
         check_refused("a zero byte", |wake| wake.env = [("A".to_owned(), "\0".to_owned())].into());
         check_refused("a key outside of its folder", |wake| wake.ssh_host_keys[0].kind = "../x".into());
         check_refused("half a key", |wake| wake.ssh_host_keys[0].public = "\n".into());
+        for strange in ["", "YWJj", &CERTIFICATE.repeat(2), &CERTIFICATE.replace("YWJj", "\u{1b}[2J")] {
+            check_refused("a strange authority", |wake| wake.certificate_authorities = Some(vec![strange.into()]));
+        }
+        let many = vec![CERTIFICATE.to_owned(); 513];
+        check_refused("too many authorities", |wake| wake.certificate_authorities = Some(many));
         check_refused("a kind twice", |wake| wake.ssh_host_keys.push(wake.ssh_host_keys[0].clone()));
         let strange: [fn(&mut WakeAddress); 3] =
             [|said| said.prefix = 33, |said| said.ip = [127, 0, 0, 1], |said| said.gateway = Some([0; 4])];

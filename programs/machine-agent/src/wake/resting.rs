@@ -7,6 +7,7 @@
 
 use super::notices::HeldBack;
 use super::{boot_id, hooks};
+use crate::authorities::Trust;
 use crate::console::say;
 use crate::failure::failed;
 use crate::identity::Plates;
@@ -39,6 +40,8 @@ pub(crate) struct Resting {
     pub(super) card: Option<network::Resting>,
     /// The hooks that there are.
     pub(super) hooks: Vec<PathBuf>,
+    /// The certificate authorities that a host added.
+    pub(super) authorities: Vec<String>,
     /// What the platform may have to tell.
     held_back: HeldBack,
 }
@@ -47,17 +50,23 @@ impl Resting {
     /// Told to rest once more: a card that rests still does, and the platform is still not heard.
     pub(crate) fn turn_over(self) -> Result<Self, Failed> {
         let Self { chance, card, held_back, .. } = self;
-        Ok(Self { chance, boot_id: told_boot_id()?, plates: Plates::lie_down()?, card, hooks: hooks::all(), held_back })
+        Self::with(chance, card, held_back)
     }
 
     pub(crate) fn lie_down() -> Result<Self, Failed> {
+        let card = network::Resting::lie_down().map_err(|error| failed("cannot put the network to rest", &error))?;
+        Self::with(identity::chance()?, card, HeldBack::all())
+    }
+
+    fn with(chance: File, card: Option<network::Resting>, held_back: HeldBack) -> Result<Self, Failed> {
         Ok(Self {
-            chance: identity::chance()?,
-            boot_id: told_boot_id()?,
+            chance,
+            boot_id: boot_id::plate().map_err(|error| failed("cannot tell the boot id", &error))?,
             plates: Plates::lie_down()?,
-            card: network::Resting::lie_down().map_err(|error| failed("cannot put the network to rest", &error))?,
+            card,
             hooks: hooks::all(),
-            held_back: HeldBack::all(),
+            authorities: Trust::of_guest().held(),
+            held_back,
         })
     }
 
@@ -94,10 +103,6 @@ impl Resting {
             Neat::Yes
         })
     }
-}
-
-fn told_boot_id() -> Result<Option<Plate>, Failed> {
-    boot_id::plate().map_err(|error| failed("cannot tell the boot id", &error))
 }
 
 /// Memory that was used once is there; the first use of each page is a fault.

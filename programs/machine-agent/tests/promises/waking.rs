@@ -18,6 +18,7 @@ fn sound() -> WakeAs {
         env: [].into(),
         ssh_host_keys: Vec::new(),
         root_bytes: None,
+        certificate_authorities: None,
     }
 }
 
