@@ -28,9 +28,6 @@ use tokio::task::JoinSet;
 use self::gateway::{Gateway, NAME, WITHIN};
 use super::{LocalProvider, blocking, host, of_io};
 
-/// Whether our program has the gateway's verb. Until then a network card ends at nobody.
-const READY: bool = false;
-
 /// Relayed connections of one machine at a time; more are reset.
 const MOST_RELAYED: usize = 1024;
 
@@ -49,7 +46,6 @@ impl LocalProvider {
     pub(super) fn companions(&self, plan: &MachinePlan) -> Result<Vec<Companion>, ProviderError> {
         match plan.spec.network.mode {
             NetworkMode::None => Ok(Vec::new()),
-            NetworkMode::User if !READY => Ok(Vec::new()),
             NetworkMode::User => {
                 host::make_private_folder(self.run(&plan.id).path())?;
                 let gateway = self.gateway(&plan.id);
@@ -64,7 +60,6 @@ impl LocalProvider {
     pub(super) async fn network_is_ready(&self, plan: &MachinePlan) -> Result<(), ProviderError> {
         match plan.spec.network.mode {
             NetworkMode::None => Ok(()),
-            NetworkMode::User if !READY => Ok(()),
             NetworkMode::User => {
                 let followed = self.gateway(&plan.id).follow(plan.generation, &plan.spec.network).await;
                 followed.map(drop).map_err(for_a_start)
@@ -87,8 +82,8 @@ impl Networks for LocalProvider {
             NetworkMode::User => {}
         }
         match self.find(machine).await? {
-            Found::Alive(vmm) if READY => self.gateway(machine).follow(vmm.record().generation, network).await,
-            Found::Alive(_) | Found::Ended(_) | Found::Never => {
+            Found::Alive(vmm) => self.gateway(machine).follow(vmm.record().generation, network).await,
+            Found::Ended(_) | Found::Never => {
                 let network = network.clone();
                 blocking(move || ports::free(&network)).await?
             }
