@@ -201,3 +201,81 @@ fn bounded() -> Result<Vec<Bounded>, seccompiler::BackendError> {
         (libc::SYS_ioctl, vec![rule(is(1, 0x5421))?]),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use rustix::net::{AddressFamily, SocketType};
+
+    use super::*;
+    use crate::sys;
+
+    /// What is confined stays so: the test that enters runs in a process of its own.
+    #[test]
+    fn a_confined_process_can_do_what_it_is_for_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let us = std::env::current_exe().unwrap();
+        let arguments = ["--exact", "sandbox::tests::within", "--ignored", "--nocapture"];
+        let end = Command::new(us).args(arguments).current_dir(&folder).output().unwrap();
+        let said = String::from_utf8_lossy(&end.stdout) + String::from_utf8_lossy(&end.stderr);
+        assert!(end.status.success(), "{said}");
+        assert!(said.contains("1 passed"), "{said}");
+    }
+
+    #[test]
+    #[ignore = "it gives up the rights of its process"]
+    fn within() {
+        let (resolver, secret) = (Path::new("here/resolv.conf"), Path::new("elsewhere/secret"));
+        for file in [resolver, secret] {
+            std::fs::create_dir(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "nameserver 127.0.0.1").unwrap();
+            std::fs::set_permissions(file, PermissionsExt::from_mode(0o644)).unwrap();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let parent = rustix::process::getppid().unwrap();
+        let lacking = enter(resolver).unwrap();
+        let has = |what: &str| !lacking.iter().any(|lack| lack.starts_with(what));
+        forbidden(secret, parent, has("landlock"));
+        allowed(resolver, &listener);
+    }
+
+    fn forbidden(secret: &Path, parent: rustix::process::Pid, landlock: bool) {
+        let refused = |what: &str, result: io::Result<()>| match result {
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{what}: {error}"),
+            Ok(()) => panic!("{what} was allowed"),
+        };
+        refused("another program", Command::new("/bin/true").status().map(drop));
+        refused("the shadow file", std::fs::read("/etc/shadow").map(drop));
+        if landlock {
+            refused("a file elsewhere", std::fs::read(secret).map(drop));
+        }
+        refused("a new file", std::fs::write("here/new", "").map(drop));
+        refused("a removal", std::fs::remove_file(secret));
+        for family in [AddressFamily::UNIX, AddressFamily::NETLINK, AddressFamily::PACKET] {
+            refused("a socket", rustix::net::socket(family, SocketType::DGRAM, None).map(drop).map_err(Into::into));
+        }
+        refused("a signal", rustix::process::test_kill_process(parent).map_err(Into::into));
+        refused("a thread", std::thread::Builder::new().spawn(|| ()).map(drop));
+        for call in [libc::SYS_ptrace, libc::SYS_io_uring_setup, libc::SYS_unshare, libc::SYS_keyctl] {
+            refused("a call", sys::tests::bare_call(call));
+        }
+    }
+
+    fn allowed(resolver: &Path, listener: &TcpListener) {
+        assert!(std::fs::read_to_string(resolver).unwrap().starts_with("nameserver"));
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        drop(accepted);
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        let mut much = vec![1_u8; 64 << 20];
+        much.truncate(1);
+        drop(much);
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, rustix::net::SocketFlags::CLOEXEC, None)
+            .unwrap();
+    }
+}
