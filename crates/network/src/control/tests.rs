@@ -1,3 +1,5 @@
+//! Both ends of the control socket, over a real one.
+
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};

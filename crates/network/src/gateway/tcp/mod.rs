@@ -25,6 +25,9 @@ mod stack;
 mod timers;
 mod turn;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 

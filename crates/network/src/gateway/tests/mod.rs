@@ -9,7 +9,7 @@ mod outbound;
 
 #[path = "../../../tests/guest/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the suite of processes uses another part of it")]
-mod guest;
+pub(super) mod guest;
 
 use std::io::Write;
 use std::net::SocketAddr;
