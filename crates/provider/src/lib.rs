@@ -2,4 +2,4 @@
 
 pub mod local;
 
-pub use local::{HostSettings, LocalProvider};
+pub use local::{HostSettings, LocalProvider, Proxies};

@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use machine_provider::Proxies;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) log: Option<String>,
     /// The terminal's kind.
     pub(crate) term: Option<String>,
+    /// The host's proxies, for machines that shall have them.
+    pub(crate) proxies: Proxies,
 }
 
 /// The server's own settings.
@@ -97,6 +100,7 @@ impl Settings {
             ci: variable("CI").is_some_and(|value| !value.is_empty()),
             log: variable("MACHINE_LOG").and_then(|value| value.into_string().ok()),
             term: variable("TERM").and_then(|value| value.into_string().ok()),
+            proxies: Proxies { http: proxy("http_proxy"), https: proxy("https_proxy"), none: proxy("no_proxy") },
         })
     }
 
@@ -167,6 +171,12 @@ fn variable(name: &str) -> Option<OsString> {
 
 fn set(name: &str) -> Option<PathBuf> {
     variable(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Both spellings are in use; the small one is the older.
+fn proxy(name: &str) -> Option<String> {
+    let said = |name: &str| variable(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
+    said(name).or_else(|| said(&name.to_ascii_uppercase()))
 }
 
 fn home() -> Option<PathBuf> {

@@ -19,7 +19,7 @@ use machine_hypervisor::launch_plan::LaunchPlan;
 use machine_hypervisor::tsc;
 use tokio::sync::OnceCell;
 
-use super::host_refused;
+use super::{Proxies, host_refused};
 
 /// A KVM that stalls takes almost two seconds to be found out.
 const PROBE: Duration = Duration::from_secs(6);
@@ -41,6 +41,10 @@ pub struct HostSettings {
     pub program: PathBuf,
     /// The host's resolver configuration, which gateways follow.
     pub resolver: PathBuf,
+    /// Folders of certificate authorities that the host's administrator added.
+    pub authorities: Vec<PathBuf>,
+    /// The host's proxies.
+    pub proxies: Proxies,
     /// Folders in which programs are looked for.
     pub search: Vec<PathBuf>,
     /// How long a boot may take until the agent answers.

@@ -13,6 +13,7 @@ mod ending;
 mod host;
 mod memory_image;
 mod network;
+mod pass_on;
 mod power_on;
 mod restore;
 mod seats;
@@ -39,6 +40,7 @@ use tokio::sync::Semaphore;
 pub use host::HostSettings;
 use host::LocalHost;
 use memory_image::{ImageStore, Lent};
+pub use pass_on::Proxies;
 use seats::Seats;
 
 /// The root disk's name in a machine's folder.

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use machine_core::promise::awakening::{Awakening, FRESH_ENTROPY, Origin, SshHostKey};
-use machine_core::promise::guest::Guest;
+use machine_core::promise::guest::{Guest, Identity};
 use machine_core::promise::image_source::Ground;
 use machine_core::promise::memory_image::Shape;
 use machine_core::promise::provider::{MachinePlan, ProviderError};
@@ -62,7 +62,7 @@ impl LocalProvider {
         };
         let answered = Instant::now();
         progress.tell(Report::Begun(Stage::Agent));
-        let awakening = awakening(plan, &started)?;
+        let awakening = self.awakening(plan, &started).await?;
         let woken = self.in_time(&plan.id, started.guest.wake_as(&awakening)).await?;
         for hook in &woken.failed_hooks {
             tracing::warn!(machine = %plan.id, hook, "a resume hook failed");
@@ -146,6 +146,31 @@ impl LocalProvider {
         Ok(self.images.lay_over(template, &folder.join(ROOT_DISK), Some(plan.spec.disk)).await?)
     }
 
+    /// The one message that makes the guest this machine. Time and chance are taken last.
+    async fn awakening(&self, plan: &MachinePlan, started: &Started) -> Result<Awakening, ProviderError> {
+        let certificate_authorities = self.authorities_for(plan).await?;
+        let identity = Identity { envs: self.environment_of(plan), ..plan.identity.clone() };
+        let ssh_host_keys: Vec<SshHostKey> = match started.ssh_host_keys.is_empty() {
+            true => Vec::new(),
+            false => vec![ssh_keys::fresh(&plan.identity.hostname)?],
+        };
+        let mut entropy = [0; FRESH_ENTROPY];
+        getrandom::fill(&mut entropy).map_err(|error| host_refused("get random numbers", error))?;
+        Ok(Awakening {
+            machine: plan.id.clone(),
+            generation: plan.generation,
+            origin: started.origin,
+            identity,
+            entropy,
+            mac: nic_of(plan).map(|nic| nic.mac.0),
+            address: None,
+            ssh_host_keys,
+            certificate_authorities,
+            root_bytes: started.grows.then(|| plan.spec.disk.bytes()),
+            now: Timestamp::now(),
+        })
+    }
+
     /// An image that did not run serves nobody again.
     fn distrust(&self, kept: &Kept) {
         if let Err(error) = self.store.remove(&kept.id) {
@@ -169,27 +194,4 @@ fn hopeless_or_not(error: ProviderError) -> NoImage {
         | ProviderError::DiskFull { .. }
         | ProviderError::Host { .. } => NoImage::Boot(error),
     }
-}
-
-/// The one message that makes the guest this machine. Time and chance are taken last.
-fn awakening(plan: &MachinePlan, started: &Started) -> Result<Awakening, ProviderError> {
-    let ssh_host_keys: Vec<SshHostKey> = match started.ssh_host_keys.is_empty() {
-        true => Vec::new(),
-        false => vec![ssh_keys::fresh(&plan.identity.hostname)?],
-    };
-    let mut entropy = [0; FRESH_ENTROPY];
-    getrandom::fill(&mut entropy).map_err(|error| host_refused("get random numbers", error))?;
-    Ok(Awakening {
-        machine: plan.id.clone(),
-        generation: plan.generation,
-        origin: started.origin,
-        identity: plan.identity.clone(),
-        entropy,
-        mac: nic_of(plan).map(|nic| nic.mac.0),
-        address: None,
-        ssh_host_keys,
-        certificate_authorities: Vec::new(),
-        root_bytes: started.grows.then(|| plan.spec.disk.bytes()),
-        now: Timestamp::now(),
-    })
 }

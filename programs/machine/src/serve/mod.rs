@@ -37,6 +37,9 @@ use surroundings::HostSurroundings;
 /// Where hosts say who resolves names for them.
 const RESOLVER: &str = "/etc/resolv.conf";
 
+/// Where administrators add certificate authorities: Debian's place and Fedora's.
+const AUTHORITIES: [&str; 2] = ["/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors"];
+
 /// The agent that every guest of ours runs: built by `build.rs`, delivered by the initramfs.
 static AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/machine-agent"));
 
@@ -117,6 +120,8 @@ impl Parts {
             cache,
             program: machine_hypervisor::process::this_program(),
             resolver: RESOLVER.into(),
+            authorities: AUTHORITIES.map(PathBuf::from).to_vec(),
+            proxies: settings.proxies.clone(),
             search: settings.search.clone(),
             boot_timeout: deadlines.boot_timeout,
             stop_grace: deadlines.stop_grace,

@@ -49,7 +49,7 @@ impl LocalProvider {
             NetworkMode::User => {
                 host::make_private_folder(self.run(&plan.id).path())?;
                 let gateway = self.gateway(&plan.id);
-                let ready = gateway.make_ready(plan.generation, &plan.spec.network);
+                let ready = gateway.make_ready(plan.generation, &self.effective(&plan.spec.network));
                 ready.map_err(|error| of_io("write the gateway's plan", &error))?;
                 Ok(vec![gateway.companion()])
             }
@@ -61,7 +61,8 @@ impl LocalProvider {
         match plan.spec.network.mode {
             NetworkMode::None => Ok(()),
             NetworkMode::User => {
-                let followed = self.gateway(&plan.id).follow(plan.generation, &plan.spec.network).await;
+                let followed =
+                    self.gateway(&plan.id).follow(plan.generation, &self.effective(&plan.spec.network)).await;
                 followed.map(drop).map_err(for_a_start)
             }
         }
@@ -82,7 +83,7 @@ impl Networks for LocalProvider {
             NetworkMode::User => {}
         }
         match self.find(machine).await? {
-            Found::Alive(vmm) => self.gateway(machine).follow(vmm.record().generation, network).await,
+            Found::Alive(vmm) => self.gateway(machine).follow(vmm.record().generation, &self.effective(network)).await,
             Found::Ended(_) | Found::Never => {
                 let network = network.clone();
                 blocking(move || ports::free(&network)).await?
@@ -104,7 +105,7 @@ impl Networks for LocalProvider {
                 let explained = self.reach_gateway(machine).await?.explain(question).await;
                 explained.map_err(|error| self.gateway(machine).refused(&error))
             }
-            Found::Ended(_) | Found::Never => Ok(by_the_rules(network, question)),
+            Found::Ended(_) | Found::Never => Ok(by_the_rules(&self.effective(network), question)),
         }
     }
 
