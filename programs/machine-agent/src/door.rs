@@ -1,13 +1,14 @@
 //! Where hosts come in: a virtio-serial port, or a unix socket. Moves bytes; reads none.
 //!
 //! ```text
-//! port:  no host ──host opens: the bell──▶ connected ──read gives 0──▶ no host
+//! port:  no host ──host opens: the bell──▶ connected ──read gives nothing──▶ no host
 //! ```
 //! A host is waited for and not looked for: a guest that was restored answers at once, and one without a host
 //! sleeps.
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ impl Door {
             Self::Port(path) => {
                 let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
                 let port = rustix::fs::open(&path, flags, Mode::empty())?;
-                Ok(OpenDoor::Port(Some(port)))
+                Ok(OpenDoor::Port(Some(self::Port::at(port)?)))
             }
             Self::Connect(path) => Ok(OpenDoor::Connect(path)),
             Self::Listen(path) => Ok(OpenDoor::Listen(UnixListener::bind(path)?)),
@@ -51,7 +52,7 @@ impl Door {
 #[derive(Debug)]
 pub(crate) enum OpenDoor {
     /// The port, while no transport holds it.
-    Port(Option<OwnedFd>),
+    Port(Option<Port>),
     Connect(PathBuf),
     Listen(UnixListener),
 }
@@ -60,15 +61,10 @@ impl OpenDoor {
     /// Waits for a host; `None` if there can be no other.
     pub(crate) async fn wait(&mut self) -> io::Result<Option<Transport>> {
         match self {
-            Self::Port(port) => {
-                let Some(port) = port.take() else { return Ok(None) };
-                if is_hung_up(&port)? {
-                    let bell = Bell::at(&port)?;
-                    while is_hung_up(&port)? {
-                        bell.ring().await?;
-                    }
-                }
-                Ok(Some(Transport::Port(crate::sys::watch(port)?)))
+            Self::Port(place) => {
+                let Some(mut port) = place.take() else { return Ok(None) };
+                port.until_host().await?;
+                Ok(Some(Transport::Port(port)))
             }
             Self::Connect(path) => connect(path).await.map(Some),
             Self::Listen(listener) => Ok(Some(Transport::Stream(listener.accept().await?.0))),
@@ -78,31 +74,85 @@ impl OpenDoor {
     /// Gets the port back when its host has left.
     pub(crate) fn closed(&mut self, transport: Transport) {
         match (self, transport) {
-            (Self::Port(place), Transport::Port(port)) => *place = Some(port.into_inner()),
+            (Self::Port(place), Transport::Port(port)) => *place = Some(port),
             (Self::Port(_) | Self::Connect(_) | Self::Listen(_), _) => {}
         }
     }
 }
 
-/// Rings when something changes at a port. The kernel reports a hang-up for as long as no host is there, so the
-/// runtime, which never forgets one, cannot wait for its end; a change alone can be had by asking for edges.
-struct Bell(AsyncFd<OwnedFd>);
+/// A port, with a bell that rings when something changes at it. The kernel reports a hang-up for as long as no host is
+/// there, so the runtime, which never forgets one, cannot wait for its end, and the port would have to be registered
+/// anew for every host: a sixth of what a restored guest does until it answers. A change alone can be had by asking
+/// for edges. What is possible without waiting is therefore noted here.
+#[derive(Debug)]
+pub(crate) struct Port {
+    port: OwnedFd,
+    bell: AsyncFd<OwnedFd>,
+    host: Host,
+    /// Perhaps there is something to read.
+    readable: bool,
+    /// Perhaps something can be written.
+    writable: bool,
+}
 
-impl Bell {
-    fn at(port: &OwnedFd) -> io::Result<Self> {
+/// Whether somebody was there when we looked last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Host {
+    There,
+    Gone,
+}
+
+impl Port {
+    fn at(port: OwnedFd) -> io::Result<Self> {
         let bell = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let edges = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
-        epoll::add(&bell, port, epoll::EventData::new_u64(0), edges)?;
-        Ok(Self(crate::sys::watch(bell)?))
+        epoll::add(&bell, &port, epoll::EventData::new_u64(0), edges)?;
+        let host = if is_hung_up(&port)? { Host::Gone } else { Host::There };
+        Ok(Self { port, bell: crate::sys::watch(bell)?, host, readable: true, writable: true })
     }
 
-    async fn ring(&self) -> io::Result<()> {
-        let Ok(rung) = tokio::time::timeout(LOOK_ANYWAY, self.0.readable()).await else { return Ok(()) };
-        // First forget, then take: a change in between rings again.
-        rung?.clear_ready();
-        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }];
-        epoll::wait(self.0.get_ref(), &mut events[..], Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    /// Whether there really is one, the first read tells.
+    async fn until_host(&mut self) -> io::Result<()> {
+        match self.host {
+            Host::There => Ok(()),
+            Host::Gone => {
+                self.host = Host::There;
+                // Whoever comes is to be looked for even if the bell is broken.
+                (self.readable, self.writable) = (true, true);
+                tokio::time::timeout(LOOK_ANYWAY, self.ring()).await.unwrap_or(Ok(()))
+            }
+        }
+    }
+
+    async fn ring(&mut self) -> io::Result<()> {
+        // Forgotten before anybody looks: a change in between rings again.
+        self.bell.readable().await?.clear_ready();
+        (self.readable, self.writable) = (true, true);
         Ok(())
+    }
+
+    async fn exchange(&mut self, chunk: &mut [u8], output: &[u8]) -> io::Result<Moved> {
+        // A host that never pauses must not keep the other tasks waiting.
+        tokio::task::coop::consume_budget().await;
+        loop {
+            if self.readable {
+                match rustix::io::read(&self.port, &mut *chunk) {
+                    Err(Errno::AGAIN) => self.readable = false,
+                    Ok(0) => {
+                        self.host = Host::Gone;
+                        return Ok(Moved::Read(0));
+                    }
+                    read => return Ok(Moved::Read(read?)),
+                }
+            }
+            if self.writable && !output.is_empty() {
+                match rustix::io::write(&self.port, output) {
+                    Err(Errno::AGAIN) => self.writable = false,
+                    wrote => return Ok(Moved::Wrote(wrote?)),
+                }
+            }
+            self.ring().await?;
+        }
     }
 }
 
@@ -136,70 +186,40 @@ pub(crate) enum Moved {
 /// A byte stream with a host at its other end.
 #[derive(Debug)]
 pub(crate) enum Transport {
-    Port(AsyncFd<OwnedFd>),
+    Port(Port),
     Stream(UnixStream),
 }
 
 impl Transport {
     /// Reads into `chunk` or writes some of `output`, whichever is possible first.
     pub(crate) async fn exchange(&mut self, chunk: &mut [u8], output: &[u8]) -> io::Result<Moved> {
-        let interest = match output {
-            [] => Interest::READABLE,
-            [_, ..] => Interest::READABLE | Interest::WRITABLE,
-        };
-        loop {
-            match self {
-                Self::Stream(stream) => {
-                    let ready = stream.ready(interest).await?;
-                    if ready.is_readable() {
-                        match stream.try_read(chunk) {
-                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                            read => return read.map(Moved::Read),
-                        }
-                    }
-                    if ready.is_writable() && !output.is_empty() {
-                        match stream.try_write(output) {
-                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                            wrote => return wrote.map(Moved::Wrote),
-                        }
-                    }
-                }
-                Self::Port(port) => {
-                    if let Some(moved) = exchange_port(port, interest, chunk, output).await? {
-                        return Ok(moved);
-                    }
-                }
-            }
+        match self {
+            Self::Port(port) => port.exchange(chunk, output).await,
+            Self::Stream(stream) => exchange_stream(stream, chunk, output).await,
         }
     }
 }
 
-async fn exchange_port(
-    port: &AsyncFd<OwnedFd>,
-    interest: Interest,
-    chunk: &mut [u8],
-    output: &[u8],
-) -> io::Result<Option<Moved>> {
-    let mut guard = port.ready(interest).await?;
-    let ready = guard.ready();
-    // The runtime never forgets a hang-up, though the port's host may be back already. Leave, so
-    // that the port is registered anew; what the new host sent is still in it.
-    if ready.is_read_closed() || ready.is_write_closed() {
-        return Ok(Some(Moved::Read(0)));
-    }
-    if ready.is_readable() {
-        match guard.try_io(|port| Ok(rustix::io::read(port, &mut *chunk)?)) {
-            Ok(read) => return read.map(Moved::Read).map(Some),
-            Err(_would_block) => {}
+async fn exchange_stream(stream: &UnixStream, chunk: &mut [u8], output: &[u8]) -> io::Result<Moved> {
+    let interest = match output {
+        [] => Interest::READABLE,
+        [_, ..] => Interest::READABLE | Interest::WRITABLE,
+    };
+    loop {
+        let ready = stream.ready(interest).await?;
+        if ready.is_readable() {
+            match stream.try_read(chunk) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read.map(Moved::Read),
+            }
+        }
+        if ready.is_writable() && !output.is_empty() {
+            match stream.try_write(output) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                wrote => return wrote.map(Moved::Wrote),
+            }
         }
     }
-    if ready.is_writable() && !output.is_empty() {
-        match guard.try_io(|port| Ok(rustix::io::write(port, output)?)) {
-            Ok(wrote) => return wrote.map(Moved::Wrote).map(Some),
-            Err(_would_block) => {}
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]
@@ -210,26 +230,64 @@ mod tests {
     use std::time::Instant;
 
     /// A pipe with a name behaves like the port: hung up while nobody is at its other end.
-    #[tokio::test]
-    async fn a_host_that_comes_back_is_noticed_at_once_and_not_looked_for() {
+    fn pipe() -> (tempfile::TempDir, PathBuf, OpenDoor) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("port");
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
         let port = rustix::fs::open(&path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
-        let host = || File::options().write(true).open(&path).unwrap();
-        drop(host());
+        drop(host(&path));
         assert!(is_hung_up(&port).unwrap());
-        let mut door = OpenDoor::Port(Some(port));
-        {
-            let mut waiting = std::pin::pin!(door.wait());
-            let early = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
-            assert!(early.is_err(), "nobody is there");
+        (folder, path, OpenDoor::Port(Some(Port::at(port).unwrap())))
+    }
+
+    fn host(path: &Path) -> File {
+        File::options().write(true).open(path).unwrap()
+    }
+
+    /// What the next host says first; like the desk, who has left is passed by.
+    async fn next(door: &mut OpenDoor) -> Vec<u8> {
+        let mut chunk = [0; 16];
+        loop {
+            let mut transport = door.wait().await.unwrap().unwrap();
+            let moved = transport.exchange(&mut chunk, &[]).await.unwrap();
+            door.closed(transport);
+            match moved {
+                Moved::Read(0) => {}
+                Moved::Read(count) => return chunk[..count].to_vec(),
+                Moved::Wrote(_) => panic!("there was nothing to write"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_comes_back_is_noticed_at_once_and_not_looked_for() {
+        let (_folder, path, mut door) = pipe();
+        for round in 0..3 {
+            let mut next = std::pin::pin!(next(&mut door));
+            let early = tokio::time::timeout(Duration::from_millis(100), &mut next).await;
+            assert!(early.is_err(), "nobody is there in round {round}");
             let came = Instant::now();
             // Unlike the port, a pipe can never be written to from here: its change is the first byte.
-            let mut host = host();
-            host.write_all(b"x").unwrap();
-            waiting.await.unwrap().unwrap();
+            host(&path).write_all(b"x").unwrap();
+            assert_eq!(next.await, b"x");
             assert!(came.elapsed() < LOOK_ANYWAY / 2, "{:?}", came.elapsed());
+        }
+    }
+
+    #[tokio::test]
+    async fn every_byte_is_heard_however_the_waiting_is_broken_off() {
+        let (_folder, path, mut door) = pipe();
+        let mut host = host(&path);
+        host.write_all(b"0").unwrap();
+        let mut transport = door.wait().await.unwrap().unwrap();
+        let mut chunk = [0; 16];
+        for number in 0..100_u8 {
+            assert_eq!(transport.exchange(&mut chunk, &[]).await.unwrap(), Moved::Read(1));
+            assert_eq!(chunk[0], if number == 0 { b'0' } else { number });
+            // Asked and not waited for, as whoever has something else to do does.
+            let asked = tokio::time::timeout(Duration::ZERO, transport.exchange(&mut chunk, &[])).await;
+            assert!(asked.is_err());
+            host.write_all(&[number + 1]).unwrap();
         }
     }
 }
