@@ -30,8 +30,8 @@ use super::ports;
 
 /// The word for it among a VMM's companions.
 pub(super) const NAME: &str = "network";
-/// One that died is started again within five seconds at most, see the supervisor; a busy host takes a while.
-pub(super) const WITHIN: Duration = Duration::from_secs(10);
+/// One that died is started again within five seconds at most, see the supervisor.
+pub(super) const WITHIN: Duration = Duration::from_secs(6);
 /// Of its log in an error, in bytes.
 const LAST_WORDS: usize = 600;
 
@@ -184,5 +184,32 @@ fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_launch_finds_its_own_plan_and_nothing_of_an_earlier_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let gateway = Gateway {
+            machine: "m0123456789abcdefghij".parse().unwrap(),
+            run: RunFolder(folder.path().to_owned()),
+            resolver: PathBuf::from("/etc/resolv.conf"),
+        };
+        let network = |port: &str| NetworkSpec { forwards: vec![port.parse().unwrap()], ..NetworkSpec::default() };
+        gateway.make_ready(Generation(1), &network("1001")).unwrap();
+        fs::write(gateway.flows(), "connections").unwrap();
+        fs::write(gateway.control(), "").unwrap();
+        gateway.make_ready(Generation(2), &network("1002")).unwrap();
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [gateway.plan_file()]);
+        let plan: GatewayPlan = serde_json::from_slice(&fs::read(gateway.plan_file()).unwrap()).unwrap();
+        assert_eq!((plan.generation, plan.network), (Generation(2), network("1002")));
+        assert_eq!(fs::metadata(gateway.plan_file()).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }
