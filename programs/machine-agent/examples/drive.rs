@@ -1,8 +1,7 @@
 //! Drives an agent behind a unix socket by hand: `drive SOCKET WORD...`, where a word is `ping`, `measure`,
-//! `wake=NAME[:BYTES OF THE ROOT DISK]` (as if restored), `boot=NAME`, `bare=NAME` (as if restored, without a network
-//! card), `settle`, `trust=NAME:FILE` (as if restored, trusting the certificate
-//! in the file), `clock` (how far off), `wait` (for a line of our input), `off`, `all=LINE`
-//! (all that it says), or a line of shell.
+//! `wake=NAME[:BYTES OF THE ROOT DISK]` (as if restored), `boot=NAME`, `bare=NAME` (restored without a network card),
+//! `trust=NAME:FILE` (restored, with the certificate in the file), `settle`, `clock` (how far off), `wait` (for a line of
+//! our input), `off`, `all=LINE` (all that it says), or a line of shell.
 #![expect(clippy::unwrap_used, reason = "a tool for whoever works on the agent: the first error ends it")]
 
 use machine_guest::GuestLink;
@@ -17,50 +16,48 @@ async fn main() {
     let (link, welcome) = GuestLink::connect_unix(arguments[0].as_ref(), deadline).await.unwrap();
     println!("{:?} {welcome:?}", began.elapsed());
     for line in &arguments[1..] {
-        let began = Instant::now();
-        match line.as_str() {
-            "settle" => println!("{:?} {:?}", link.settle().await.unwrap(), began.elapsed()),
-            word if ["wake=", "boot=", "bare="].iter().any(|start| word.starts_with(start)) => {
-                println!("{:?} {:?}", link.wake_as(waking(word)).await, began.elapsed());
-            }
-            "ping" => {
-                for _ in 0..300 {
-                    link.ping().await.unwrap();
-                }
-                println!("ping {:?}", began.elapsed() / 300);
-            }
-            word if word.starts_with("trust=") => {
-                let (name, path) = word[6..].split_once(':').unwrap();
-                let text = std::fs::read_to_string(path).unwrap();
-                let certificates = if text.is_empty() { Vec::new() } else { vec![text] };
-                let wake = WakeAs { certificate_authorities: Some(certificates), ..waking(&format!("wake={name}")) };
-                println!("{:?} {:?}", link.wake_as(wake).await, began.elapsed());
-            }
-            "measure" => println!("{:?}", link.measure().await.unwrap()),
-            "clock" => clock(&link).await,
-            "wait" => {
-                println!("waiting");
-                std::io::stdin().read_line(&mut String::new()).unwrap();
-            }
-            word if word.starts_with("all=") => {
-                let command = link.exec(Exec::shell(&word[4..])).await.unwrap();
-                let output = command.output(256 * 1024 * 1024).await.unwrap();
-                print!("{}", String::from_utf8_lossy(&output.stdout));
-            }
-            "off" => {
-                link.power_off(Duration::from_secs(3)).await.unwrap();
-                println!("off: {} {:?}", link.closed().await, began.elapsed());
-            }
-            line => match link.exec(Exec::shell(line)).await {
-                Ok(command) => {
-                    let output = command.output(256 * 1024 * 1024).await.unwrap();
-                    let shown = &output.stdout[..output.stdout.len().min(2000)];
-                    println!("{} {}", String::from_utf8_lossy(shown), String::from_utf8_lossy(&output.stderr));
-                    println!("[{} bytes, {:?}, {:?}]", output.stdout.len(), output.exited, began.elapsed());
-                }
-                Err(error) => println!("{error}"),
-            },
+        obey(&link, line).await;
+    }
+}
+
+async fn obey(link: &GuestLink, word: &str) {
+    let began = Instant::now();
+    match word.split_once('=').unwrap_or((word, "")) {
+        ("settle", _) => println!("{:?} {:?}", link.settle().await.unwrap(), began.elapsed()),
+        ("wake" | "boot" | "bare" | "trust", _) => {
+            println!("{:?} {:?}", link.wake_as(waking(word)).await, began.elapsed());
         }
+        ("ping", _) => {
+            for _ in 0..300 {
+                link.ping().await.unwrap();
+            }
+            println!("ping {:?}", began.elapsed() / 300);
+        }
+        ("measure", _) => println!("{:?}", link.measure().await.unwrap()),
+        ("clock", _) => clock(link).await,
+        ("wait", _) => {
+            println!("waiting");
+            std::io::stdin().read_line(&mut String::new()).unwrap();
+        }
+        ("all", line) => run(link, line, usize::MAX).await,
+        ("off", _) => {
+            link.power_off(Duration::from_secs(3)).await.unwrap();
+            println!("off: {} {:?}", link.closed().await, began.elapsed());
+        }
+        _ => run(link, word, 2000).await,
+    }
+}
+
+async fn run(link: &GuestLink, line: &str, most: usize) {
+    let began = Instant::now();
+    match link.exec(Exec::shell(line)).await {
+        Ok(command) => {
+            let output = command.output(256 * 1024 * 1024).await.unwrap();
+            let shown = &output.stdout[..output.stdout.len().min(most)];
+            println!("{} {}", String::from_utf8_lossy(shown), String::from_utf8_lossy(&output.stderr));
+            println!("[{} bytes, {:?}, {:?}]", output.stdout.len(), output.exited, began.elapsed());
+        }
+        Err(error) => println!("{error}"),
     }
 }
 
@@ -77,8 +74,9 @@ async fn clock(link: &GuestLink) {
 
 fn waking(word: &str) -> WakeAs {
     let (origin, name) = word.split_once('=').unwrap();
-    let (name, root_bytes) = name.split_once(':').map_or((name, None), |(name, bytes)| (name, bytes.parse().ok()));
+    let (name, more) = name.split_once(':').map_or((name, None), |(name, more)| (name, Some(more)));
     let number = name.bytes().fold(0_u8, u8::wrapping_add);
+    let trusted = more.filter(|_| origin == "trust").map(|path| std::fs::read_to_string(path).unwrap());
     WakeAs {
         id: format!("m{name}"),
         generation: 1,
@@ -91,7 +89,7 @@ fn waking(word: &str) -> WakeAs {
         address: None,
         env: [("NAME".to_owned(), name.to_owned())].into(),
         ssh_host_keys: Vec::new(),
-        root_bytes,
-        certificate_authorities: None,
+        root_bytes: more.and_then(|bytes| bytes.parse().ok()),
+        certificate_authorities: trusted.map(|text| vec![text].into_iter().filter(|text| !text.is_empty()).collect()),
     }
 }
