@@ -129,6 +129,7 @@ impl LocalProvider {
     }
 
     async fn guest(&self, machine: &MachineId, within: Duration) -> Result<Arc<dyn Guest>, ProviderError> {
+        let _port = self.seats.knock(machine).await;
         if let Some(guest) = self.seats.guest(machine) {
             return Ok(guest);
         }

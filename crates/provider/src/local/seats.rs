@@ -2,6 +2,7 @@
 //!
 //! A launch is not taken back halfway: it holds its machine's seat until the VMM is on record, also
 //! when the command that asked for it was given up. Whoever pulls the plug waits for the seat.
+//! An agent serves one host at a time: whoever knocks at its port waits for those who knock already.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ pub(super) struct Seats(Mutex<HashMap<MachineId, Seat>>);
 #[derive(Default)]
 struct Seat {
     taken: Arc<tokio::sync::Mutex<()>>,
+    knocked: Arc<tokio::sync::Mutex<()>>,
     guest: Option<(Generation, Arc<dyn Guest>)>,
 }
 
@@ -26,6 +28,12 @@ impl Seats {
     pub(super) async fn take(&self, machine: &MachineId) -> OwnedMutexGuard<()> {
         let taken = self.held().entry(machine.clone()).or_default().taken.clone();
         taken.lock_owned().await
+    }
+
+    /// Waits for a machine's port, to knock at it.
+    pub(super) async fn knock(&self, machine: &MachineId) -> OwnedMutexGuard<()> {
+        let knocked = self.held().entry(machine.clone()).or_default().knocked.clone();
+        knocked.lock_owned().await
     }
 
     /// The guest of a machine, if its connection lives.
@@ -48,11 +56,40 @@ impl Seats {
         if let Some(seat) = self.held().get_mut(machine) {
             seat.guest = None;
         }
-        self.held().retain(|_, seat| seat.guest.is_some() || Arc::strong_count(&seat.taken) > 1);
+        self.held().retain(|_, seat| {
+            seat.guest.is_some() || [&seat.taken, &seat.knocked].iter().any(|held| Arc::strong_count(held) > 1)
+        });
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<MachineId, Seat>> {
         // Nothing that holds it can panic halfway: the map stays whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::{Context, Poll, Waker};
+
+    /// What a future says each time it is asked, with nobody to wake.
+    fn asking<T>(asked: impl Future<Output = T>) -> impl FnMut() -> Option<T> {
+        let mut asked = Box::pin(asked);
+        move || match asked.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_knocks_waits_for_who_knocks_already_and_a_forgotten_guest_does_not_part_them() {
+        let seats = Seats::default();
+        let machine = MachineId::from_entropy(&[7; machine_core::id::ID_ENTROPY]);
+        let first = seats.knock(&machine).await;
+        seats.forget_guest(&machine);
+        let mut second = asking(seats.knock(&machine));
+        assert!(second().is_none());
+        drop(first);
+        assert!(second().is_some());
     }
 }
