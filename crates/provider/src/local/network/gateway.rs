@@ -110,12 +110,24 @@ impl Gateway {
             Err(Untold::Ask(error)) => error,
         };
         tracing::warn!(machine = %self.machine, error = %chain(&silent), "the gateway is replaced");
+        // The plan may be why it does not answer.
+        if let Err(error) = self.write_known(generation, network) {
+            self.close().await?;
+            return Err(of_io("write the gateway's plan", &error).into());
+        }
         self.end().await?;
         match self.tell(generation, network).await {
             Ok(forwards) => Ok(forwards),
             Err(Untold::Hopeless(error)) => Err(error),
             Err(Untold::Ask(error)) => Err(self.refused(&error)),
         }
+    }
+
+    /// The plan without the ports that are still to be chosen.
+    fn write_known(&self, generation: Generation, network: &NetworkSpec) -> io::Result<()> {
+        let mut known = network.clone();
+        known.forwards.retain(|forward| forward.listen.port() != 0);
+        self.write(generation, &known)
     }
 
     async fn tell(&self, generation: Generation, network: &NetworkSpec) -> Result<Vec<Forward>, Untold> {
