@@ -1,6 +1,6 @@
 //! Gateways that are killed, servers that are killed, plans that cannot be read: nothing hangs, nothing opens.
 
-use crate::guest::{Guest, Running};
+use crate::guest::Guest;
 use crate::home::{kill, until};
 use crate::reach::nobody_saw;
 use crate::stage::{Stage, places};
@@ -14,26 +14,22 @@ crate::stories![
     rules_and_ports_are_kept_over_stop_and_start,
 ];
 
-/// A guest that reads what drips, and says how that ended. It has begun when this returns.
-fn dripping(guest: &Guest<'_>) -> Running {
-    let mut running = guest.start_python(
-        "s = socket.create_connection(('203.0.113.10', 9004))\n\
-         s.settimeout(None)\n\
-         s.recv(1)\n\
-         say('begun')\n\
-         def drink():\n\
-         \x20   while s.recv(4096):\n\
-         \x20       if os.path.exists('/tmp/enough'): return 'still here'\n\
-         \x20   return 'closed'\n\
-         say(probe(drink))",
-    );
-    running.says("begun");
-    running
-}
+/// Reads what drips, and says how that ended.
+const DRIPPING: &str = "
+s = socket.create_connection(('203.0.113.10', 9004))
+s.settimeout(None)
+s.recv(1)
+say('begun')
+def drink():
+    while s.recv(4096):
+        if os.path.exists('/tmp/enough'): return 'still here'
+    return 'closed'
+say(probe(drink))";
 
 fn a_gateway_that_is_killed_in_a_download_is_replaced_and_the_download_reset(stage: &Stage) {
     let guest = Guest::create(stage, "a", &["-p", "0:8080"]);
-    let mut download = dripping(&guest);
+    let mut download = guest.start_python(DRIPPING);
+    download.says("begun");
     // One that only listens, too: nothing of the guest's would ever tell it.
     let mut waiting = guest.start_python(
         "s = socket.create_connection(('203.0.113.10', 9001))\ns.settimeout(None)\nsay('begun')\nsay(probe(lambda: s.recv(1)))",
@@ -70,11 +66,11 @@ fn a_gateway_that_is_killed_in_a_download_is_replaced_and_the_download_reset(sta
 fn a_killed_servers_machines_go_on_talking(stage: &Stage) {
     let guest = Guest::create(stage, "a", &["--deny", "203.0.113.11"]);
     let gateway = guest.gateway();
-    let mut download = dripping(&guest);
+    guest.leave_python(DRIPPING, "begun");
     stage.home.kill_server();
     // The next command starts a new server.
     guest.exec(&["touch", "/tmp/enough"]);
-    download.says("still here");
+    guest.has_said("still here");
     assert_eq!(guest.gateway(), gateway, "the gateway was replaced");
     guest.expect(&[("tcp('203.0.113.11', 80)", "refused"), ("http('www.example.com', 'x')", places::WWW)]);
     guest.set_egress(&["--deny", "203.0.113.10"]);
@@ -108,8 +104,10 @@ fn a_gateway_that_cannot_read_its_plan_is_closed(stage: &Stage) {
     let said = guest.python("say(tcp('203.0.113.10', 80))");
     assert_ne!(said, ["open"], "a gateway without a plan lets the guest out");
     nobody_saw(&stage.world);
-    guest.set_egress(&["--policy", "allow"]);
-    until("it is open again", || guest.python("say(tcp('203.0.113.10', 80))") == ["open"]);
+    until("rules that are set open it again", || {
+        stage.home.machine(&["egress", "set", "a", "--policy", "allow"]);
+        guest.python("say(tcp('203.0.113.10', 80))") == ["open"]
+    });
 }
 
 fn a_machine_from_an_image_is_connected_from_the_first_command(stage: &Stage) {

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use crate::guest::{Guest, Running};
+use crate::guest::Guest;
 use crate::home::until;
 use crate::stage::{Stage, places};
 
@@ -18,10 +18,10 @@ crate::stories![
     a_transfer_through_a_port_is_whole_and_ends_half,
 ];
 
-/// Echoes on these addresses, and says so when it does.
-fn echoes(guest: &Guest<'_>, on: &[(&str, u16)]) -> Running {
+/// Python that echoes on these addresses, and says `ready` when it does.
+fn echoes(on: &[(&str, u16)]) -> String {
     let listeners: Vec<String> = on.iter().map(|(host, port)| format!("('{host}', {port})")).collect();
-    let mut running = guest.start_python(&format!(
+    format!(
         "def serve(s):\n\
          \x20   while some := s.recv(65536): s.sendall(some)\n\
          \x20   s.close()\n\
@@ -36,9 +36,7 @@ fn echoes(guest: &Guest<'_>, on: &[(&str, u16)]) -> Running {
          for at in [{}]: accept(at)\n\
          say('ready')",
         listeners.join(", ")
-    ));
-    running.says("ready");
-    running
+    )
 }
 
 /// The port of the host that leads to this one of the guest.
@@ -66,7 +64,7 @@ fn through(port: u16, said: &[u8]) -> std::io::Result<Vec<u8>> {
 
 fn a_port_leads_to_a_service_wherever_it_listens(stage: &Stage) {
     let guest = Guest::create(stage, "a", &["-p", "0:8080", "-p", "0:8081", "-p", "0:8082"]);
-    let _running = echoes(&guest, &[("0.0.0.0", 8080), ("127.0.0.1", 8081), ("::1", 8082)]);
+    guest.leave_python(&echoes(&[("0.0.0.0", 8080), ("127.0.0.1", 8081), ("::1", 8082)]), "ready");
     for of in [8080, 8081, 8082] {
         let port = host_port(stage, &guest, of);
         assert_eq!(through(port, b"hello").expect("it is reached"), b"hello", "the guest's port {of}");
@@ -129,16 +127,15 @@ fn a_service_that_is_not_there_refuses_and_one_that_resets_resets(stage: &Stage)
 
 fn ports_come_and_go_while_a_machine_runs_and_stay_over_a_stop(stage: &Stage) {
     let guest = Guest::create(stage, "a", &[]);
-    let running = echoes(&guest, &[("0.0.0.0", 8080)]);
+    guest.leave_python(&echoes(&[("0.0.0.0", 8080)]), "ready");
     stage.home.ok(&["ports", "add", "a", "0:8080"]);
     let port = host_port(stage, &guest, 8080);
     assert_eq!(through(port, b"x").expect("it was added"), b"x");
     stage.home.ok(&["ports", "add", "a", &format!("{port}:8080")]);
-    drop(running);
     stage.home.ok(&["stop", "a"]);
     assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err(), "a stopped machine is reached");
     stage.home.ok(&["start", "a"]);
-    let _running = echoes(&guest, &[("0.0.0.0", 8080)]);
+    guest.leave_python(&echoes(&[("0.0.0.0", 8080)]), "ready");
     assert_eq!(through(host_port(stage, &guest, 8080), b"y").expect("it was kept"), b"y");
     let port = host_port(stage, &guest, 8080);
     stage.home.ok(&["ports", "rm", "a", &format!("{port}:8080")]);
@@ -165,7 +162,7 @@ fn a_busy_port_is_told_with_who_holds_it(stage: &Stage) {
 
 fn a_port_is_on_loopback_unless_asked(stage: &Stage) {
     let guest = Guest::create(stage, "a", &["-p", "0:8080", "-p", "0.0.0.0:0:8081"]);
-    let _running = echoes(&guest, &[("0.0.0.0", 8080), ("0.0.0.0", 8081)]);
+    guest.leave_python(&echoes(&[("0.0.0.0", 8080), ("0.0.0.0", 8081)]), "ready");
     let (narrow, wide) = (host_port(stage, &guest, 8080), host_port(stage, &guest, 8081));
     assert!(TcpStream::connect((places::HOST, narrow)).is_err());
     TcpStream::connect((places::HOST, wide)).expect("it was asked for");
@@ -173,7 +170,7 @@ fn a_port_is_on_loopback_unless_asked(stage: &Stage) {
 
 fn a_transfer_through_a_port_is_whole_and_ends_half(stage: &Stage) {
     let guest = Guest::create(stage, "a", &["-p", "0:8080", "-p", "0:8081"]);
-    let _running = echoes(&guest, &[("0.0.0.0", 8080), ("127.0.0.1", 8081)]);
+    guest.leave_python(&echoes(&[("0.0.0.0", 8080), ("127.0.0.1", 8081)]), "ready");
     let data: Vec<u8> = (0..8_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for of in [8080, 8081] {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, host_port(stage, &guest, of))).expect("it is there");

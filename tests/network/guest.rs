@@ -1,6 +1,6 @@
 //! A machine of one story: made with the rules that the story is about, gone when the story ends.
 
-use crate::home::Home;
+use crate::home::{Home, until};
 use crate::stage::Stage;
 
 /// What guests know how to do.
@@ -59,6 +59,23 @@ impl<'s> Guest<'s> {
     pub(crate) fn start_python(&self, program: &str) -> Running {
         let program = format!("{PROBES}\n{program}");
         Running::new(self.home.spawn(&["exec", self.name, "--", "python3", "-c", &program]))
+    }
+
+    /// Starts Python that goes on whatever becomes of the server; waits until it has said this line.
+    pub(crate) fn leave_python(&self, program: &str, line: &str) {
+        let program = format!("{PROBES}\nsys.stdout = open('/tmp/said', 'w')\n{program}");
+        // What was left before a stop may have said the same.
+        self.home.ok(&["exec", self.name, "--", "rm", "-f", "/tmp/said"]);
+        self.home.ok(&["exec", self.name, "--detach", "--", "python3", "-c", &program]);
+        self.has_said(line);
+    }
+
+    /// Waits until what was left has said this line.
+    pub(crate) fn has_said(&self, line: &str) {
+        until(&format!("the guest says '{line}'"), || {
+            let said = self.home.machine(&["exec", self.name, "--", "cat", "/tmp/said"]);
+            said.stdout.lines().any(|said| said == line)
+        });
     }
 
     /// `machine egress set` with these words.

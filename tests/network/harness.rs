@@ -65,8 +65,10 @@ fn tell_all(suite: &str, wanted: &[Story], failed: &mut Vec<&'static str>) {
         }
     };
     for (name, story) in wanted {
+        let begun = Instant::now();
         let told = catch_unwind(AssertUnwindSafe(|| story(&stage)));
-        println!("test {name} ... {}", if told.is_ok() { "ok" } else { "FAILED" });
+        let (ended, took) = (if told.is_ok() { "ok" } else { "FAILED" }, begun.elapsed().as_secs_f64());
+        println!("test {name} ... {ended} <{took:.1}s>");
         failed.extend(told.is_err().then_some(*name));
     }
     if catch_unwind(AssertUnwindSafe(|| drop(stage))).is_err() {

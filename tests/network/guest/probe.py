@@ -45,10 +45,14 @@ def raw(host, port, *pieces):
     def talk():
         with socket.create_connection((host, port)) as s:
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for piece in pieces:
+            for number, piece in enumerate(pieces):
+                if number:
+                    sent(s)
                 s.sendall(piece)
-                sent(s)
-            s.shutdown(socket.SHUT_WR)
+            try:
+                s.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # It has ended already; reading says how.
             got = b""
             while some := s.recv(65536):
                 got += some
@@ -56,12 +60,26 @@ def raw(host, port, *pieces):
     return probe(talk)
 
 
+def six():
+    """Waits until the card has an IPv6 address that may be used, and a way out: they come by advertisement."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        lines = [line.split() for line in open("/proc/net/if_inet6")]
+        usable = any(line[5] == "eth0" and line[3] == "00" and not int(line[4], 16) & 0x40 for line in lines)
+        routes = [line.split() for line in open("/proc/net/ipv6_route")]
+        if usable and any(line[9] == "eth0" and line[1] == "00" for line in routes):
+            return True
+        select.select([], [], [], 0.05)
+    return False
+
+
 def sent(s):
-    """Waits until the other side has acknowledged all (SIOCOUTQ), so that two pieces are two segments."""
+    """Waits until the other side has acknowledged all, or has ended, so that two pieces are two segments."""
     import fcntl, termios
     end = time.monotonic() + PATIENCE
     while struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, b"\0" * 4))[0] and time.monotonic() < end:
-        select.select([], [], [], 0.001)
+        if select.select([s], [], [], 0.001)[0]:
+            return
 
 
 def http(host, name=None, path="/", port=80, version="1.1"):
@@ -77,7 +95,7 @@ def where(answer):
 
 
 def https(host, name, port=443, verify=False, split=False, extra=None):
-    """The same under TLS; `name` is the SNI, or None. `split`: the greeting comes a byte a segment at first."""
+    """The same under TLS; `name` is the SNI, or None. `split`: the greeting comes in many segments."""
     context = ssl.create_default_context() if verify else ssl._create_unverified_context()
     said = f"GET / HTTP/1.1\r\nHost: {name or 'none'}\r\n\r\n".encode()
 
@@ -96,10 +114,10 @@ def https(host, name, port=443, verify=False, split=False, extra=None):
                 if not greeted:
                     out = greeting(out, extra)
                     if split:
-                        for at in range(120):
-                            s.sendall(out[at:at + 1])
+                        for at in range(0, len(out), 13):
+                            s.sendall(out[at:at + 13])
                             sent(s)
-                        out = out[120:]
+                        out = b""
                 greeted = True
                 s.sendall(out)
 
