@@ -7,8 +7,8 @@ use std::process::Command;
 use super::places;
 
 const RESOLVER_FILE: &str = "/etc/resolv.conf";
-/// The authorities that programs of this host trust.
-const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Where an administrator adds authorities, as Fedora has it; Debian's place is outside of `/etc`.
+const AUTHORITIES: &str = "/etc/pki/ca-trust/source/anchors";
 
 /// Puts a copy of `/etc` over it, and an empty `/run`; both live in memory, and go with the namespace.
 pub(super) fn own() {
@@ -28,9 +28,8 @@ pub(crate) fn use_resolver(address: &str) {
 
 /// Makes the host trust one authority more.
 pub(super) fn trust(authority: &str) {
-    let known = fs::read_to_string(AUTHORITIES).unwrap_or_default();
-    fs::create_dir_all("/etc/ssl/certs").expect("the stage's own /etc can be written");
-    fs::write(AUTHORITIES, format!("{known}{authority}")).expect("the stage's own /etc can be written");
+    fs::create_dir_all(AUTHORITIES).expect("the stage's own /etc can be written");
+    fs::write(format!("{AUTHORITIES}/stage.crt"), authority).expect("the stage's own /etc can be written");
 }
 
 fn run(program: &str, words: &[&str]) {
