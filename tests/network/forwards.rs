@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::guest::Guest;
@@ -16,6 +17,7 @@ crate::stories![
     a_busy_port_is_told_with_who_holds_it,
     a_port_is_on_loopback_unless_asked,
     a_transfer_through_a_port_is_whole_and_ends_half,
+    a_guest_that_sleeps_is_waited_for,
 ];
 
 /// Python that echoes on these addresses, and says `ready` when it does.
@@ -185,4 +187,22 @@ fn a_transfer_through_a_port_is_whole_and_ends_half(stage: &Stage) {
         sender.join().expect("it does not panic").expect("all is taken");
         assert!(back == data, "{of}: {} of {} bytes, or others", back.len(), data.len());
     }
+}
+
+/// Its VMM does not run for a while, as that of a machine that is paused.
+fn a_guest_that_sleeps_is_waited_for(stage: &Stage) {
+    let guest = Guest::create(stage, "a", &["-p", "0:8080"]);
+    guest.leave_python(&echoes(&[("0.0.0.0", 8080)]), "ready");
+    let port = host_port(stage, &guest, 8080);
+    let vmm = stage.home.vmm_pid().to_string();
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &vmm]).status().is_ok_and(|it| it.success()));
+    signal("-STOP");
+    let waiting: Vec<_> = (0..20).map(|_| std::thread::spawn(move || through(port, b"awake?"))).collect();
+    let (gateway, mib) = (guest.gateway(), guest.gateway_mib());
+    signal("-CONT");
+    for one in waiting {
+        assert_eq!(one.join().expect("it does not panic").expect("it is served in the end"), b"awake?");
+    }
+    assert_eq!(guest.gateway(), gateway, "the gateway died");
+    assert!(mib < 64, "{mib} MiB for 20 that wait");
 }

@@ -13,6 +13,7 @@ crate::stories![
     the_host_itself_is_out_of_reach_but_for_exceptions,
     a_single_exception_opens_one_address_and_one_port,
     a_machine_that_is_denied_everything_reaches_and_asks_nobody,
+    a_guest_that_asks_for_its_address_is_told,
 ];
 
 /// Nobody out there may have heard of it.
@@ -136,4 +137,27 @@ fn a_machine_that_is_denied_everything_reaches_and_asks_nobody(stage: &Stage) {
     guest.python("udp('203.0.113.10', 7, tries=1); udp('203.0.113.10', 53, question('www.example.com'), tries=1)");
     nobody_saw(&stage.world);
     assert_eq!(stage.world.take_questions(), Vec::<String>::new());
+}
+
+/// By DHCP, for guests that do not know it from us.
+fn a_guest_that_asks_for_its_address_is_told(stage: &Stage) {
+    let guest = Guest::create(stage, "a", &[]);
+    let told = guest.python(
+        "s, mine, other = wire()\n\
+         s.settimeout(2)\n\
+         ask = bytes([1, 1, 6, 0]) + b'twin' + bytes(20) + mine + bytes(202) + bytes.fromhex('63825363') + bytes([53, 1, 1, 255])\n\
+         body = struct.pack('!4H', 68, 67, 8 + len(ask), 0) + ask\n\
+         frame = b'\\xff' * 6 + mine + b'\\x08\\x00' + packet('0.0.0.0', '255.255.255.255', 17, body)\n\
+         def offered():\n\
+         \x20   for turn in range(5):\n\
+         \x20       s.send(frame)\n\
+         \x20       try:\n\
+         \x20           while True:\n\
+         \x20               got = s.recv(65536)\n\
+         \x20               if got[12:14] == b'\\x08\\x00' and got[23] == 17 and got[34:36] == b'\\0C' and b'twin' in got:\n\
+         \x20                   return socket.inet_ntoa(got[42 + 16:42 + 20])\n\
+         \x20       except TimeoutError: pass\n\
+         say(offered())",
+    );
+    assert_eq!(told, ["10.0.2.15"]);
 }
