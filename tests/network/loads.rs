@@ -13,6 +13,7 @@ crate::stories![
     ten_thousand_connections_are_bounded,
     a_flood_of_half_open_connections_is_bounded,
     slow_readers_on_either_side_hold_up_nobody_else,
+    a_connection_that_is_full_both_ways_comes_loose_again,
     datagrams_in_pieces_arrive_whole,
     endless_pieces_are_bounded,
 ];
@@ -117,6 +118,31 @@ fn slow_readers_on_either_side_hold_up_nobody_else(stage: &Stage) {
         let ended = stream.read(&mut [0; 16]);
         assert!(!matches!(&ended, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock), "{ended:?}");
     }
+}
+
+/// A guest that only sends, to one that sends it all back: nothing goes any more, either way. Then it reads.
+fn a_connection_that_is_full_both_ways_comes_loose_again(stage: &Stage) {
+    let guest = Guest::create(stage, "a", &[]);
+    let said = guest.python(
+        "import hashlib\n\
+         def stuff():\n\
+         \x20   s = socket.create_connection(('203.0.113.10', 7)); s.setblocking(False)\n\
+         \x20   s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)\n\
+         \x20   there, back, sent, got = hashlib.sha256(), hashlib.sha256(), 0, 0\n\
+         \x20   def send():\n\
+         \x20       nonlocal sent\n\
+         \x20       some = os.urandom(1 + sent * 7 % 9001); count = s.send(some); there.update(some[:count]); sent += count\n\
+         \x20   while select.select([], [s], [], 1)[1]: send()\n\
+         \x20   full, more = sent, sent + (4 << 20)\n\
+         \x20   while got < more:\n\
+         \x20       inward, outward, _ = select.select([s], [s] if sent < more else [], [], 60)\n\
+         \x20       if not inward and not outward: return f'stuck: {sent} sent, {got} back, {full} made it full'\n\
+         \x20       if outward: send(); more = max(more, sent)\n\
+         \x20       if inward: some = s.recv(65536); back.update(some); got += len(some)\n\
+         \x20   return there.digest() == back.digest()\n\
+         for turn in range(2): say(stuff())",
+    );
+    assert_eq!(said, ["True"; 2]);
 }
 
 fn datagrams_in_pieces_arrive_whole(stage: &Stage) {

@@ -7,6 +7,7 @@ use std::io;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 
+use super::ahead::Ahead;
 use crate::sys::Region;
 
 /// How large a ring is, and how many connections have such.
@@ -44,6 +45,7 @@ struct Class {
 pub(crate) struct Line {
     sockets: SocketSet<'static>,
     handle: SocketHandle,
+    ahead: Ahead,
     class: usize,
     place: u32,
 }
@@ -69,7 +71,7 @@ impl Lines {
         socket.set_nagle_enabled(false);
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let handle = sockets.add(socket);
-        Ok(Line { sockets, handle, class: number, place })
+        Ok(Line { sockets, handle, ahead: Ahead::default(), class: number, place })
     }
 
     /// Takes a line's memory back.
@@ -135,6 +137,16 @@ impl Line {
     /// The set that it is alone in.
     pub(crate) fn set(&mut self) -> &mut SocketSet<'static> {
         &mut self.sockets
+    }
+
+    /// What it expects of the guest.
+    pub(super) fn ahead(&mut self) -> &mut Ahead {
+        &mut self.ahead
+    }
+
+    /// The set, which of it the socket is, and what it expects.
+    pub(super) fn parts(&mut self) -> (&mut SocketSet<'static>, SocketHandle, &mut Ahead) {
+        (&mut self.sockets, self.handle, &mut self.ahead)
     }
 }
 

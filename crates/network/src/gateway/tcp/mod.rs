@@ -13,6 +13,7 @@
 //! A connection that has something to do waits for its turn in one queue; a turn is bounded; turns are given as
 //! long as the outbox has room.
 
+mod ahead;
 mod asking;
 mod call;
 mod carry;

@@ -9,8 +9,9 @@ use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::ConnectError;
 use smoltcp::time::Instant as StackInstant;
-use smoltcp::wire::{HardwareAddress, IpEndpoint};
+use smoltcp::wire::{HardwareAddress, IpEndpoint, TcpSeqNumber};
 
+use super::ahead::{Shown, acknowledged};
 use super::lines::Line;
 use crate::packet::Outbox;
 
@@ -25,10 +26,14 @@ pub(crate) struct Stack {
 struct Port<'a> {
     incoming: Option<&'a [u8]>,
     outbox: &'a mut Outbox,
+    acknowledged: Option<TcpSeqNumber>,
 }
 
 struct Incoming<'a>(&'a [u8]);
-struct Outgoing<'a>(&'a mut Outbox);
+struct Outgoing<'a> {
+    outbox: &'a mut Outbox,
+    acknowledged: &'a mut Option<TcpSeqNumber>,
+}
 
 /// The stack's clock begins here, so that no time of its is zero, which means "never" there.
 const BEGINNING: Duration = Duration::from_secs(1);
@@ -40,7 +45,7 @@ impl Stack {
     pub(crate) fn new(now: Instant, seed: u64, outbox: &mut Outbox) -> Self {
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
-        let mut port = Port { incoming: None, outbox };
+        let mut port = Port::new(None, outbox);
         let mut interface = Interface::new(config, &mut port, StackInstant::from_micros(0));
         interface.set_any_ip(true);
         Self { interface, start: now, nobody: SocketSet::new(Vec::new()) }
@@ -48,20 +53,45 @@ impl Stack {
 
     /// A packet of the guest's.
     pub(crate) fn take(&mut self, now: Instant, line: &mut Line, packet: &[u8], outbox: &mut Outbox) {
+        let (sockets, handle, ahead) = line.parts();
+        if ahead.before(sockets.get(handle), packet) == Shown::Whole {
+            let answer = self.show(now, sockets, packet, outbox);
+            if !ahead.after(sockets.get(handle), packet, answer) {
+                return;
+            }
+        }
+        if let Some(bare) = ahead.bare(packet) {
+            self.show(now, sockets, bare, outbox);
+        }
+    }
+
+    /// What was acknowledged in answer to it, if anything.
+    fn show(
+        &mut self,
+        now: Instant,
+        sockets: &mut SocketSet<'static>,
+        packet: &[u8],
+        outbox: &mut Outbox,
+    ) -> Option<TcpSeqNumber> {
         let now = self.at(now);
-        self.interface.poll_ingress_single(now, &mut Port { incoming: Some(packet), outbox }, line.set());
+        let mut port = Port::new(Some(packet), outbox);
+        self.interface.poll_ingress_single(now, &mut port, sockets);
+        port.acknowledged
     }
 
     /// A packet of the guest's for nobody: it is answered with a reset.
     pub(crate) fn refuse(&mut self, now: Instant, packet: &[u8], outbox: &mut Outbox) {
         let now = self.at(now);
-        self.interface.poll_ingress_single(now, &mut Port { incoming: Some(packet), outbox }, &mut self.nobody);
+        self.interface.poll_ingress_single(now, &mut Port::new(Some(packet), outbox), &mut self.nobody);
     }
 
     /// One packet to the guest, if there is one and room for it.
     pub(crate) fn give(&mut self, now: Instant, line: &mut Line, outbox: &mut Outbox) -> bool {
         let now = self.at(now);
-        match self.interface.poll_egress(now, &mut Port { incoming: None, outbox }, line.set()) {
+        let mut port = Port::new(None, outbox);
+        let result = self.interface.poll_egress(now, &mut port, line.set());
+        line.ahead().answered(port.acknowledged);
+        match result {
             PollResult::SocketStateChanged => true,
             PollResult::None => false,
         }
@@ -93,6 +123,12 @@ pub(super) fn endpoint(address: SocketAddr) -> IpEndpoint {
     }
 }
 
+impl<'a> Port<'a> {
+    fn new(incoming: Option<&'a [u8]>, outbox: &'a mut Outbox) -> Self {
+        Self { incoming, outbox, acknowledged: None }
+    }
+}
+
 impl Device for Port<'_> {
     type RxToken<'a>
         = Incoming<'a>
@@ -104,11 +140,13 @@ impl Device for Port<'_> {
         Self: 'a;
 
     fn receive(&mut self, _: StackInstant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
-        Some((Incoming(self.incoming.take()?), Outgoing(self.outbox)))
+        let Self { incoming, outbox, acknowledged } = self;
+        Some((Incoming(incoming.take()?), Outgoing { outbox, acknowledged }))
     }
 
     fn transmit(&mut self, _: StackInstant) -> Option<Outgoing<'_>> {
-        if self.outbox.has_room() { Some(Outgoing(self.outbox)) } else { None }
+        let Self { outbox, acknowledged, .. } = self;
+        if outbox.has_room() { Some(Outgoing { outbox, acknowledged }) } else { None }
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -131,8 +169,12 @@ impl RxToken for Incoming<'_> {
 impl TxToken for Outgoing<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
         let mut write = Some(write);
-        let mut put = |place: &mut [u8]| write.take().map(|write| write(place));
-        match self.0.ip(length, |place| put(place)) {
+        let mut put = |place: &mut [u8]| {
+            let result = write.take().map(|write| write(place));
+            *self.acknowledged = acknowledged(place).or(*self.acknowledged);
+            result
+        };
+        match self.outbox.ip(length, |place| put(place)) {
             Ok(Some(result)) => result,
             // There was no room: an answer to a packet just taken is lost, as on any wire.
             Ok(None) | Err(_) => {
