@@ -87,6 +87,17 @@ impl Home {
     }
 }
 
+/// How long a process has had a processor, all its threads together.
+pub(crate) fn processor_time(pid: u32) -> anyhow::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let line = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+        let first = line.split(' ').next().context("an empty schedstat")?;
+        sum += Duration::from_nanos(first.parse()?);
+    }
+    Ok(sum)
+}
+
 /// What a process occupies, in MiB.
 pub(crate) fn rss_mib(pid: u32) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;

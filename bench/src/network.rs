@@ -6,6 +6,7 @@ mod host;
 mod load;
 mod side;
 mod update;
+mod work;
 
 use anyhow::Context as _;
 use tokio::net::TcpStream;
@@ -23,13 +24,15 @@ const IDLE: usize = 1000;
 /// Entries of the rules whose cost is measured.
 const RULES: usize = 200;
 
-/// What one side showed. Throughputs in MB/s, trips in milliseconds, connects a second.
+/// What one side showed. Throughputs in MB/s, trips in milliseconds, connects a second; of the process that
+/// carries the packets, microseconds for each connect.
 #[derive(Default)]
 struct Shown {
     up: Samples,
     down: Samples,
     trip: Samples,
     connects: Samples,
+    work: Samples,
 }
 
 pub(crate) async fn measure(home: &Home, rounds: usize, report: &mut Report) -> anyhow::Result<()> {
@@ -52,6 +55,7 @@ pub(crate) async fn measure(home: &Home, rounds: usize, report: &mut Report) -> 
         report.single(format!("network: {}: its process, idle", side.name()), "MiB", before);
         hold(side, &hosts, report).await?;
     }
+    work::measure(&sides[1..], &hosts, report).await?;
     update::measure(&sides[1..], report).await?;
     rules(home, &sides[2], &hosts, rounds, report).await?;
     for side in sides {
@@ -122,11 +126,15 @@ async fn hold(side: &Side, hosts: &Hosts, report: &mut Report) -> anyhow::Result
 /// The same load with none and with many rules, in turns.
 async fn rules(home: &Home, side: &Side, hosts: &Hosts, rounds: usize, report: &mut Report) -> anyhow::Result<()> {
     let (mut without, mut with) = (Shown::default(), Shown::default());
-    for _ in 0..rounds {
-        side.set_rules(home, hosts, 0).await?;
-        round_of(side, hosts, &mut without).await?;
-        side.set_rules(home, hosts, RULES).await?;
-        round_of(side, hosts, &mut with).await?;
+    for round in 0..2 * rounds {
+        // Who is first takes turns, too: the hour changes both alike.
+        let order = if round % 2 == 0 { [0, RULES] } else { [RULES, 0] };
+        for count in order {
+            side.set_rules(home, hosts, count).await?;
+            let shown = if count == 0 { &mut without } else { &mut with };
+            round_of(side, hosts, shown).await?;
+            shown.work.push(work::of_one(side, Load::Connects { port: hosts.door }).await?);
+        }
     }
     let mut line = |what: &str, unit, without: &Samples, with: &Samples| {
         let base = without.figures();
@@ -137,5 +145,6 @@ async fn rules(home: &Home, side: &Side, hosts: &Hosts, rounds: usize, report: &
     line("host to guest", "MB/s", &without.down, &with.down);
     line("one byte there and back", "ms", &without.trip, &with.trip);
     line("connects and closes", "/s", &without.connects, &with.connects);
+    line("its process's time for a connect and close", "µs", &without.work, &with.work);
     Ok(())
 }

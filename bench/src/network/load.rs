@@ -8,6 +8,9 @@ pub(super) const PATH: &str = "/tmp/machine-bench-load";
 /// The host, in every network that is measured.
 const HOST: &str = "10.0.2.2";
 
+/// How many connects one load makes.
+pub(super) const CONNECTS: f64 = 2000.0;
+
 /// One load; ports are the host's.
 #[derive(Clone, Copy)]
 pub(super) enum Load {

@@ -144,6 +144,12 @@ impl Side {
         crate::home::rss_mib(pid)
     }
 
+    /// How long the process that carries the packets has had a processor.
+    pub(super) fn process_time(&self) -> anyhow::Result<Duration> {
+        let pid = self.process.with_context(|| format!("{} has no process of its own", self.name))?;
+        crate::home::processor_time(pid)
+    }
+
     /// Gives our machine rules: so many denials, beside what the loads need.
     pub(super) async fn set_rules(&self, home: &Home, hosts: &Hosts, count: usize) -> anyhow::Result<()> {
         let allowed = hosts.ports().map(|port| format!("host.machine.internal:{port}"));
