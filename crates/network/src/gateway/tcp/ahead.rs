@@ -5,13 +5,18 @@
 //! RFC 9293 (3.10.7.4) wants valid acknowledgments processed although the segment is not acceptable: so smoltcp is
 //! shown them once more, without their bytes, from where it expects them.
 
+use std::time::Instant;
+
 use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::wire::{IPV6_HEADER_LEN, IpProtocol, IpVersion, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber};
+
+use super::owed::Owed;
 
 /// What smoltcp expects next, as far as its answers and its ring tell.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     expected: Option<TcpSeqNumber>,
+    owed: Owed,
     queued: usize,
     bare: Vec<u8>,
 }
@@ -38,9 +43,10 @@ impl Ahead {
     }
 
     /// After it saw one whole: whether it must see it bare, too, since it may have taken nothing of it.
-    pub(super) fn after(&mut self, socket: &Socket<'_>, ip: &[u8], answer: Option<TcpSeqNumber>) -> bool {
+    pub(super) fn after(&mut self, now: Instant, socket: &Socket<'_>, ip: &[u8]) -> bool {
         let grown = socket.recv_queue().saturating_sub(self.queued);
-        self.expected = answer.or(self.expected.map(|expected| expected + grown));
+        self.expected = self.expected.map(|expected| expected + grown);
+        self.owed.came(now, grown);
         let Some(segment) = Segment::of(ip) else { return false };
         let is_elsewhere = self.expected.is_some_and(|expected| segment.sequence != expected);
         hears(socket) && grown == 0 && (segment.length > 0 || is_elsewhere)
@@ -69,7 +75,16 @@ impl Ahead {
 
     /// smoltcp said something: it acknowledges all that it has in order.
     pub(super) fn answered(&mut self, acknowledged: Option<TcpSeqNumber>) {
-        self.expected = acknowledged.or(self.expected);
+        if acknowledged.is_some() {
+            self.expected = acknowledged;
+            self.owed.told();
+        }
+    }
+
+    /// Until when smoltcp need not be asked for packets: it could only acknowledge, and nobody waits for that.
+    pub(super) fn may_wait(&self, now: Instant, socket: &Socket<'_>) -> Option<Instant> {
+        let only_hears = socket.state() == State::Established && socket.send_queue() == 0;
+        if only_hears { self.owed.may_wait(now, socket.recv_capacity()) } else { None }
     }
 }
 

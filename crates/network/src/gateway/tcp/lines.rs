@@ -3,11 +3,13 @@
 //! the sum below; what was not touched, or was given back, is not resident.
 
 use std::io;
+use std::time::Instant;
 
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 
 use super::ahead::Ahead;
+use super::owed;
 use crate::sys::Region;
 
 /// How large a ring is, and how many connections have such.
@@ -69,6 +71,7 @@ impl Lines {
         let mut socket = Socket::new(SocketBuffer::new(receive), SocketBuffer::new(send));
         // The program at the other end decided what it sends together.
         socket.set_nagle_enabled(false);
+        socket.set_ack_delay(Some(owed::PATIENCE.into()));
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let handle = sockets.add(socket);
         Ok(Line { sockets, handle, ahead: Ahead::default(), class: number, place })
@@ -142,6 +145,11 @@ impl Line {
     /// What it expects of the guest.
     pub(super) fn ahead(&mut self) -> &mut Ahead {
         &mut self.ahead
+    }
+
+    /// Until when no packet is to be made of it; see `Ahead::may_wait`.
+    pub(super) fn may_wait(&self, now: Instant) -> Option<Instant> {
+        self.ahead.may_wait(now, self.sockets.get(self.handle))
     }
 
     /// The set, which of it the socket is, and what it expects.

@@ -22,6 +22,7 @@ mod held;
 mod judge;
 mod lines;
 mod open;
+mod owed;
 mod stack;
 mod timers;
 mod turn;

@@ -56,12 +56,15 @@ impl Stack {
         let (sockets, handle, ahead) = line.parts();
         if ahead.before(sockets.get(handle), packet) == Shown::Whole {
             let answer = self.show(now, sockets, packet, outbox);
-            if !ahead.after(sockets.get(handle), packet, answer) {
+            let again = ahead.after(now, sockets.get(handle), packet);
+            ahead.answered(answer);
+            if !again {
                 return;
             }
         }
         if let Some(bare) = ahead.bare(packet) {
-            self.show(now, sockets, bare, outbox);
+            let answer = self.show(now, sockets, bare, outbox);
+            ahead.answered(answer);
         }
     }
 

@@ -113,6 +113,9 @@ impl Tcp {
         if matches!(stage, Stage::Draining) {
             return false;
         }
+        if line.may_wait(around.now).is_some() {
+            return false;
+        }
         for _ in 0..PACKETS {
             if !self.stack.give(around.now, line, around.outbox) {
                 return !around.outbox.has_room();
@@ -156,7 +159,7 @@ impl Tcp {
             | Stage::Calling { .. }
             | Stage::Held { .. }
             | Stage::Carrying
-            | Stage::Cutting => self.stack.due(now, line),
+            | Stage::Cutting => line.may_wait(now).or_else(|| self.stack.due(now, line)),
         };
         let mut rest = flow.moved.map(|moved| moved + RESTING);
         if rest.is_some_and(|at| at <= now) {
