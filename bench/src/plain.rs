@@ -18,6 +18,8 @@ use crate::home::Home;
 /// What init prints first; nothing of user space comes before it.
 const FIRST_LINE: &str = "machine-agent: ready";
 const PATIENCE: Duration = Duration::from_secs(120);
+/// QEMU's own user network.
+const SLIRP: &str = "user,id=net,ipv6=off";
 
 /// The parts of a machine's launch plan that are needed.
 #[derive(Debug, Deserialize)]
@@ -48,7 +50,8 @@ impl Plain {
     /// Takes the command line of the machine in this folder; its disk becomes a copy as it was before the boot.
     pub(crate) fn like(machine_folder: &Path, folder: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read(machine_folder.join("run/plan.json")).context("no launch plan")?;
-        Ok(Self { plan: serde_json::from_slice(&text)?, folder: folder.to_owned() })
+        // The machine's wire is not ours to have: what anybody would write is QEMU's own network.
+        Self { plan: serde_json::from_slice(&text)?, folder: folder.to_owned() }.with_netdev(SLIRP)
     }
 
     /// The same with another network.

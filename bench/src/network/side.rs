@@ -56,7 +56,7 @@ impl Side {
     /// QEMU's own network.
     pub(super) async fn slirp(home: &Home, ours: &Self, disk: &Path) -> anyhow::Result<Self> {
         let folder = room(home, "slirp")?;
-        Self::by_hand("slirp", ours, folder, disk, "user,id=net,ipv6=off".to_owned(), None).await
+        Self::by_hand("slirp", ours, folder, disk, None, None).await
     }
 
     /// passt, unprivileged, with the largest MTU that it has.
@@ -72,7 +72,7 @@ impl Side {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let netdev = format!("stream,id=net,server=off,addr.type=unix,addr.path={}", socket.display());
-        let side = Self::by_hand("passt", ours, folder, disk, netdev, Some(passt)).await;
+        let side = Self::by_hand("passt", ours, folder, disk, Some(netdev), Some(passt)).await;
         let _ = std::fs::remove_file(&socket);
         side
     }
@@ -82,11 +82,15 @@ impl Side {
         like: &Self,
         folder: PathBuf,
         disk: &Path,
-        netdev: String,
+        netdev: Option<String>,
         beside: Option<Child>,
     ) -> anyhow::Result<Self> {
         let Guest::Machine { folder: machine, .. } = &like.guest else { anyhow::bail!("no machine to be like") };
-        let (vmm, link) = Plain::like(machine, &folder)?.with_netdev(&netdev)?.up(disk).await?;
+        let mut plain = Plain::like(machine, &folder)?;
+        if let Some(netdev) = netdev {
+            plain = plain.with_netdev(&netdev)?;
+        }
+        let (vmm, link) = plain.up(disk).await?;
         let process = beside.as_ref().and_then(Child::id);
         let guest = Guest::Plain { link, vmm: Box::new(vmm), beside: beside.map(Box::new) };
         Self { name, guest, process }.equipped().await
