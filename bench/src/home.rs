@@ -31,7 +31,8 @@ impl Home {
         let log = std::fs::File::create(folder.join("serve.log"))?;
         let mut server = Command::new(&machine);
         server.arg("serve").env("MACHINE_HOME", &folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        server.kill_on_drop(true);
+        // Ctrl-C is for us: who else would end its machines?
+        server.kill_on_drop(true).process_group(0);
         let home = Self { folder, machine, server: server.spawn().context("cannot start the server")? };
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         while home.client().health().await.is_err() {

@@ -55,7 +55,10 @@ pub struct Wish {
 pub async fn run(wish: &Wish) -> anyhow::Result<()> {
     let home = home::Home::open(&wish.machine, &wish.images).await?;
     let mut report = report::Report::begin();
-    let measured = measure(wish, &home, &mut report).await;
+    let measured = tokio::select! {
+        measured = measure(wish, &home, &mut report) => measured,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
     home.close().await?;
     measured?;
     report.print(wish.json)?;

@@ -4,6 +4,7 @@
 
 mod host;
 mod load;
+mod npm;
 mod side;
 mod update;
 mod work;
@@ -57,6 +58,7 @@ pub(crate) async fn measure(home: &Home, rounds: usize, report: &mut Report) -> 
     }
     work::measure(&sides[1..], &hosts, report).await?;
     update::measure(&sides[1..], report).await?;
+    npm::measure(&side::room(home, "npm")?, &sides[1..], report).await?;
     rules(home, &sides[2], &hosts, rounds, report).await?;
     for side in sides {
         side.end(home).await?;

@@ -108,18 +108,24 @@ impl Side {
 
     /// Puts the load's program into the guest.
     async fn equipped(self) -> anyhow::Result<Self> {
+        self.put(load::PATH, load::PROGRAM).await?;
+        Ok(self)
+    }
+
+    /// Puts a file that may be run into the guest.
+    pub(super) async fn put(&self, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
         match &self.guest {
             Guest::Plain { link, .. } => {
-                let mut file = link.write(Write { mode: Some(0o755), ..Write::new(load::PATH) }).await?;
-                file.write(load::PROGRAM).await?;
+                let mut file = link.write(Write { mode: Some(0o755), ..Write::new(path) }).await?;
+                file.write(bytes.to_vec()).await?;
                 file.finish().await?;
             }
             Guest::Machine { client, id, .. } => {
                 let how = WriteFile { mode: Some(0o755), ..WriteFile::default() };
-                client.write_file(id, load::PATH, &how, load::PROGRAM).await?;
+                client.write_file(id, path, &how, std::io::Cursor::new(bytes.to_vec())).await?;
             }
         }
-        Ok(self)
+        Ok(())
     }
 
     /// Runs a line of shell; the error is what it wrote to standard error.
@@ -191,7 +197,7 @@ fn rule(number: usize) -> String {
 }
 
 /// A folder in the measurements' home.
-fn room(home: &Home, name: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn room(home: &Home, name: &str) -> anyhow::Result<PathBuf> {
     let folder = home.folder().join(name);
     std::fs::create_dir_all(&folder)?;
     Ok(folder)

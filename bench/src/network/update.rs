@@ -1,5 +1,5 @@
 //! `apt-get update` in a guest, from the mirror that the template has of its host. Where the guest finds no mirror,
-//! that is told and not measured. `npm ci` is not measured: the base template has no node.
+//! that is told and not measured.
 
 use std::time::Instant;
 
