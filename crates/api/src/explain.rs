@@ -111,6 +111,22 @@ pub struct RefusalLine {
     pub others: u64,
 }
 
+/// Another kind of line there: the process that carries the machine's packets ended, or cannot be started. It is
+/// started again in either case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompanionLine {
+    /// When it was seen.
+    pub at: Timestamp,
+    /// Which of the VMM's companions: `network`.
+    pub companion: String,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// Why it cannot be started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cannot_start: Option<String>,
+}
+
 impl ExplainQuery {
     /// The question that it asks.
     ///

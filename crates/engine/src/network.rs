@@ -104,7 +104,7 @@ fn add(forwards: &mut Vec<Forward>, before: &[Forward], added: Forward) -> Resul
         return Ok(());
     }
     if let Some(other) = before.iter().find(|other| overlap(other, &added)) {
-        let message = format!("the port is taken: {added} (this machine has {other})");
+        let message = format!("the port is taken: {}/{} (this machine has {other})", added.listen, added.transport);
         let hint = "choose another port of the host, 0 to have one chosen, or remove the other one first";
         return Err(Refusal::new(Code::PortConflict, message).hint(hint).reason("port_busy"));
     }

@@ -81,7 +81,7 @@ pub struct Explanation {
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     /// Somebody listens there already.
-    #[error("the port is taken: {forward}{}", held(.by))]
+    #[error("the port is taken: {}/{}{}", forward.listen, forward.transport, held(.by))]
     PortBusy {
         /// Which forward.
         forward: Forward,

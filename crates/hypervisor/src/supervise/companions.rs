@@ -11,7 +11,7 @@ use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -134,7 +134,7 @@ impl Minded {
         self.life = match self.start(wire) {
             Ok((child, process)) => Life::Alive { child, process, since: now },
             Err(error) => {
-                self.tell("cannot start", &error.to_string());
+                self.tell("cannot_start", &error.to_string());
                 Life::Due(now + self.patience.after(Duration::ZERO))
             }
         };
@@ -173,9 +173,8 @@ impl Minded {
 
     /// One line of JSON among its own.
     fn tell(&mut self, what: &str, how: &str) {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let line =
-            serde_json::json!({ "at_unix_ms": since_1970.as_millis(), "companion": self.companion.name, what: how });
+        let at = jiff::Timestamp::now();
+        let line = serde_json::json!({ "at": at, "companion": self.companion.name, what: how });
         self.said.note(format!("{line}\n").as_bytes());
     }
 }

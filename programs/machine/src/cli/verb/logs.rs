@@ -1,7 +1,7 @@
 //! `logs`: what a machine's guest wrote to its console since its last start, and what its network refused.
 
 use clap::Args;
-use machine_sdk::api::explain::RefusalLine;
+use machine_sdk::api::explain::{CompanionLine, RefusalLine};
 use machine_sdk::{ByteStream, Follow};
 use serde_json::{Map, Value, json};
 
@@ -71,6 +71,13 @@ fn as_json(line: &str) -> String {
 
 /// `TIME  WHERE  RULE`, and how often, if more than once.
 fn as_text(line: &str) -> String {
+    if let Ok(CompanionLine { at, companion, ended, cannot_start }) = serde_json::from_str(line) {
+        let what = match (ended, cannot_start) {
+            (Some(how), _) => format!("ended: {how}"),
+            (None, why) => format!("cannot be started: {}", why.unwrap_or_default()),
+        };
+        return format!("{at:.3}  the {companion} process {what}; it is started again");
+    }
     let Ok(refusal) = serde_json::from_str::<RefusalLine>(line) else {
         return line.chars().filter(|letter| !letter.is_control()).collect();
     };
@@ -118,6 +125,15 @@ mod tests {
             "tcp 1.1.1.1:80 (a.example)  default deny  (3 others not told)",
         );
         check(&json!({}), "tcp -  default deny");
+    }
+
+    #[test]
+    fn a_gateway_that_ended_is_told_in_words() {
+        let line = json!({"at": AT, "companion": "network", "ended": "signal: 9 (SIGKILL)"}).to_string();
+        let told = "the network process ended: signal: 9 (SIGKILL); it is started again";
+        assert_eq!(as_text(&line), format!("2026-01-02T03:04:05.123Z  {told}"));
+        let line = json!({"at": AT, "companion": "network", "cannot_start": "no memory"}).to_string();
+        assert!(as_text(&line).ends_with("the network process cannot be started: no memory; it is started again"));
     }
 
     #[test]
