@@ -80,7 +80,18 @@ fn a_killed_servers_machines_go_on_talking(stage: &Stage) {
 fn rules_hold_at_once_and_over_a_new_server(stage: &Stage) {
     let guest = Guest::create(stage, "a", &[]);
     guest.expect(&[("http('203.0.113.11', 'x')", places::OTHER)]);
+    let mut forbidden = guest.start_python(DRIPPING);
+    forbidden.says("begun");
+    let mut allowed = guest.start_python(
+        "s = socket.create_connection(('203.0.113.10', 80))\nsay('begun')\n\
+         while not os.path.exists('/tmp/ruled'): select.select([], [], [], 0.1)\n\
+         s.sendall(b'GET / HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n')\nsay(probe(lambda: s.recv(4).decode()))",
+    );
+    allowed.says("begun");
     guest.set_egress(&["--policy", "deny", "--allow", "203.0.113.10:80"]);
+    forbidden.says("reset");
+    guest.exec(&["touch", "/tmp/ruled"]);
+    allowed.says("HTTP");
     stage.world.take_sights();
     guest.expect(&[("tcp('203.0.113.11', 80)", "refused"), ("http('203.0.113.10', 'x')", places::WWW)]);
     stage.home.kill_server();
