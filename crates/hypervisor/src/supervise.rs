@@ -94,11 +94,12 @@ pub fn supervise(plan_file: &Path) -> Result<(), SuperviseError> {
     let cgroup = cgroup.map_err(|error| notes.push(format!("no cgroup of its own: {error}"))).ok();
     record(&plan, &child, &cgroup, notes)?;
     let end = watch::watch(&mut child, &termination, [console, log], companions).trying("watch the VMM")?;
-    write_exit(&plan, end)?;
+    let written = write_exit(&plan, end);
+    // Also where nothing can be written any more: nobody else knows of it then.
     if let Some(cgroup) = cgroup {
         cgroup.leave();
     }
-    Ok(())
+    written
 }
 
 fn read_plan(path: &Path) -> Result<LaunchPlan, SuperviseError> {

@@ -94,6 +94,7 @@ async fn supervisors_are_found_by_their_home() {
     }
     assert!(!runs(vmm.record().vmm.pid) && runs(elsewhere.record().vmm.pid));
     assert!(supervisors(stage.home.path()).unwrap().is_empty());
+    assert!(vmm.record().cgroup.as_ref().is_none_or(|path| !path.exists()), "its cgroup was left behind");
     elsewhere.kill().await.unwrap();
 }
 
