@@ -3,16 +3,14 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Instant;
 
 use anyhow::Context as _;
 use tokio::process::Command;
 
 use super::side::Side;
-use crate::figures::Samples;
+use super::update;
 use crate::report::Report;
 
-const ROUNDS: usize = 3;
 /// Whom the host trusts; its registry may be one of its own.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// What is installed: some seventy packages.
@@ -36,22 +34,7 @@ pub(super) async fn measure(room: &Path, sides: &[Side], report: &mut Report) ->
         side.put("/opt/measured.tar", &archive).await?;
         side.shell("tar -xf /opt/measured.tar -C /opt && rm /opt/measured.tar").await?.map_err(anyhow::Error::msg)?;
     }
-    let mut took = vec![Samples::default(); sides.len()];
-    for _ in 0..ROUNDS {
-        for (side, took) in sides.iter().zip(&mut took) {
-            let begun = Instant::now();
-            if let Err(why) = side.shell(&install).await? {
-                eprintln!("not measured: npm ci over {}: {}", side.name(), why.trim());
-                return Ok(());
-            }
-            took.add(begun.elapsed());
-        }
-    }
-    let base = took.first().map(|first| first.figures().p50);
-    for (side, took) in sides.iter().zip(&took) {
-        report.line(format!("network: {}: npm ci", side.name()), "ms", took.figures(), base);
-    }
-    Ok(())
+    update::in_turns(sides, "npm ci", &install, report).await
 }
 
 /// An archive of `node/bin` and of `measured` with its lock.
