@@ -25,6 +25,11 @@ fn the_image(home: &Home) -> PathBuf {
     folders[0].clone()
 }
 
+/// Whether nobody works on an image any more: the note of its check is the last thing written into its folder.
+fn is_sealed(image: &Path) -> bool {
+    image.join("verified").exists()
+}
+
 /// Flips one bit of an image's part, as a disk may. Its machines have names of the same file: the file is
 /// copied first, so that only the image is damaged.
 fn flip(path: &Path) {
@@ -46,6 +51,8 @@ fn a_damaged_image_is_told_and_made_anew() {
     create(&home, "first", &[]);
     for part in ["state", "manifest.json", "ram", "disk.qcow2"] {
         let image = the_image(&home);
+        // Before that, whoever seals it may find the damage first, and remove it.
+        until("the image is sealed", || is_sealed(&image));
         flip(&image.join(part));
         // Memory and disk are read at the first use after the host booted, which is now.
         fs::write(image.join("verified"), "another boot").expect("it is ours");
@@ -129,6 +136,7 @@ fn a_server_killed_while_an_image_is_made_leaves_no_half_of_it() {
     check_clean(&home);
     home.machine(&["destroy", "--yes", "a"]);
     // Whatever was settled may have made the image after all: the next point begins without.
+    until("what was made is sealed", || folders(&home).iter().all(|image| is_sealed(image)));
     for folder in folders(&home) {
         fs::remove_dir_all(folder).expect("it is ours");
     }
