@@ -7,6 +7,7 @@ pub mod digest;
 pub mod id;
 pub mod intent;
 pub mod machine;
+pub mod mount;
 pub mod name;
 pub mod network;
 pub mod policy;

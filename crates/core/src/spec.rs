@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::mount::MountSpec;
 use crate::name::{MachineName, TemplateName};
 use crate::network::NetworkSpec;
 use crate::size::MiB;
@@ -38,6 +39,25 @@ pub struct MachineSpec {
     /// Its network.
     #[serde(default)]
     pub network: NetworkSpec,
+    /// What becomes of its root disk when it stops.
+    #[serde(default)]
+    pub root: RootLife,
+    /// Folders of the host that it sees. No two at one place of the guest.
+    #[serde(default)]
+    pub mounts: Vec<MountSpec>,
+}
+
+/// What becomes of a machine's root disk when it stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootLife {
+    /// It is kept.
+    #[default]
+    Persistent,
+    /// It is given up: the next start begins with the template's. A machine that failed keeps it.
+    Ephemeral,
+    /// There is nothing to keep: the guest cannot write to it. What programs must write lies in memory.
+    ReadOnly,
 }
 
 /// How a machine's first start gets going. Every later one boots.

@@ -13,13 +13,14 @@ mod seats;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use machine_core::mount::MountSpec;
 use machine_core::network::NetworkSpec;
 use machine_core::policy::admit::admit;
 use machine_core::promise::guest::Guest;
 use machine_core::promise::image_source::{Freshness, TemplateInfo};
 use machine_core::promise::ledger::LedgerError;
 use machine_core::promise::provider::Offer;
-use machine_core::spec::FirstStart;
+use machine_core::spec::{FirstStart, RootLife};
 use machine_core::{
     Code, Command, Machine, MachineId, MachineName, MiB, Owner, Progress, Refusal, State, TemplateName,
 };
@@ -47,6 +48,8 @@ pub struct NewMachine {
     pub cwd: Option<String>,
     pub first_start: FirstStart,
     pub network: NetworkSpec,
+    pub root: RootLife,
+    pub mounts: Vec<MountSpec>,
     /// Whether it is started, too.
     pub then: AfterCreate,
 }
@@ -141,6 +144,8 @@ impl Desk {
             cwd: new.cwd.clone(),
             first_start: new.first_start,
             network: new.network.clone(),
+            root: new.root,
+            mounts: new.mounts.clone(),
         };
         crate::network::check(&spec.network)?;
         admit(&spec, self.promises.provider.offers().await?.capacity)?;

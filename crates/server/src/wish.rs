@@ -2,7 +2,7 @@
 //! What the contract knows and we do not do yet is refused by name, never passed over.
 
 use machine_api::CreateMachine;
-use machine_core::spec::FirstStart;
+use machine_core::spec::{FirstStart, RootLife};
 use machine_core::{MiB, Refusal};
 use machine_engine::NewMachine;
 use machine_engine::desk::AfterCreate;
@@ -60,6 +60,8 @@ pub(crate) fn read(mut object: Map<String, Value>) -> Result<NewMachine, Refusal
         cwd: wish.cwd,
         first_start: if wish.cold { FirstStart::Boot } else { FirstStart::Image },
         network: network_wish::network(wish.network, wish.internet_access)?,
+        root: RootLife::default(),
+        mounts: Vec::new(),
         then: if wish.start.unwrap_or(true) { AfterCreate::Start } else { AfterCreate::Rest },
     })
 }

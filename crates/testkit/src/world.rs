@@ -89,6 +89,8 @@ pub fn small(name: &str) -> NewMachine {
         cwd: None,
         first_start: machine_core::spec::FirstStart::Image,
         network: machine_core::network::NetworkSpec::default(),
+        root: machine_core::spec::RootLife::Persistent,
+        mounts: Vec::new(),
         then: AfterCreate::Start,
     }
 }

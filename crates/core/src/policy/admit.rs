@@ -71,6 +71,8 @@ mod tests {
             cwd: None,
             first_start: crate::spec::FirstStart::Image,
             network: crate::network::NetworkSpec::default(),
+            root: crate::spec::RootLife::Persistent,
+            mounts: Vec::new(),
         };
         assert_eq!(admit(&spec, HOST).map_err(|refusal| refusal.code), answer, "{cpus} cpus, {memory} MiB");
     }

@@ -7,7 +7,7 @@ use machine_core::network::{NetworkMode, NetworkSpec};
 use machine_core::policy::admit::admit;
 use machine_core::promise::image_source::{Freshness, TemplateInfo};
 use machine_core::promise::memory_image::{ImageWish, MemoryImage, Shape};
-use machine_core::spec::FirstStart;
+use machine_core::spec::{FirstStart, RootLife};
 use machine_core::{Code, Digest, MachineSpec, MiB, Progress, Refusal, TemplateName};
 
 use super::Desk;
@@ -116,5 +116,7 @@ fn sized(wish: &NewImage) -> MachineSpec {
         cwd: None,
         first_start: FirstStart::Image,
         network: NetworkSpec::default(),
+        root: RootLife::default(),
+        mounts: Vec::new(),
     }
 }

@@ -32,6 +32,17 @@ pub(crate) async fn conformance<L: Ledger>(make: impl AsyncFn() -> L) {
     a_thousand_machines_are_listed(&make().await).await;
 }
 
+/// A mount with something in every field.
+fn some_mount() -> machine_core::mount::MountSpec {
+    machine_core::mount::MountSpec {
+        source: "/srv/blog".into(),
+        target: "/workspace".to_owned(),
+        access: machine_core::mount::Access::ReadOnly,
+        exclude: vec!["node_modules".to_owned()],
+        guard: vec![".git/hooks".to_owned()],
+    }
+}
+
 /// A network with something in every field.
 fn some_network() -> NetworkSpec {
     let entries = |texts: [&str; 2]| texts.map(|text| text.parse().expect("an entry")).to_vec();
@@ -66,6 +77,8 @@ pub(crate) fn machine(number: u16, name: Option<&str>, state: State) -> Machine 
             cwd: Some("/srv".to_owned()),
             first_start: machine_core::spec::FirstStart::Image,
             network: some_network(),
+            root: machine_core::spec::RootLife::Ephemeral,
+            mounts: vec![some_mount()],
         },
         state,
         open: None,
