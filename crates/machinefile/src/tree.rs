@@ -94,7 +94,7 @@ impl Reader {
             Event::DocumentStart(_) => Some(()),
             Event::Alias(_) => {
                 self.refuse(at, "an alias", "write the value out: anchors and aliases are not read");
-                self.scalar(String::new(), ScalarStyle::Plain, at);
+                self.scalar(String::new(), ScalarStyle::SingleQuoted, at);
                 Some(())
             }
             Event::Scalar(text, style, anchor, tag) => {

@@ -25,7 +25,9 @@ use crate::rule::Rule;
 use crate::source::{Place, Sources};
 use crate::tree::Node;
 
+pub(crate) use environment::is_variable;
 pub(crate) use fields::Fields;
+pub(crate) use network::is_exception;
 
 /// The variables of the host.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;

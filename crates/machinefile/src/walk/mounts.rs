@@ -116,7 +116,7 @@ impl Walk<'_> {
 
     fn guest_folder(&mut self, guest: &str, at: Place) {
         let below = |folder: &&str| Path::new(guest).starts_with(folder);
-        if FULL.contains(&guest) || SYSTEM.iter().any(|folder| below(folder)) {
+        if FULL.contains(&guest) || SYSTEM.iter().any(below) {
             let message = format!("{guest} belongs to the guest's system");
             self.note(Rule::E020, at, message, "mount it below /workspace, /home, /mnt or /srv");
         }

@@ -16,7 +16,7 @@ pub(crate) fn host() -> Host {
 
 impl Stage {
     pub(crate) fn new(text: &str) -> Self {
-        let stage = Self { folder: tempfile::tempdir().unwrap() };
+        let stage = Self { folder: tempfile::tempdir().expect("a folder can be made") };
         stage.write("Machinefile", text);
         stage
     }
@@ -27,8 +27,8 @@ impl Stage {
 
     pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        std::fs::create_dir_all(path.parent().expect("it is in the stage")).expect("a folder can be made");
+        std::fs::write(path, text).expect("a file can be written");
     }
 
     pub(crate) fn project(&self) -> Project {
@@ -46,7 +46,8 @@ impl Stage {
 
     pub(crate) fn model(&self) -> Machinefile {
         let reading = self.read();
-        reading.machinefile.unwrap_or_else(|| panic!("{}", reading.report.render()))
+        assert_eq!(reading.report.render(), "");
+        reading.machinefile.expect("nothing refuses it")
     }
 }
 
