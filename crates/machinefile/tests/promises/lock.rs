@@ -7,7 +7,7 @@ use machine_machinefile::{Lock, Rule};
 use crate::stage::Stage;
 
 fn digest(digit: char) -> Digest {
-    format!("sha256:{}", digit.to_string().repeat(64)).parse().unwrap()
+    format!("sha256:{}", digit.to_string().repeat(64)).parse().expect("64 digits")
 }
 
 fn resolved(base: char) -> Resolved {
