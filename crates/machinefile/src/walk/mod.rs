@@ -4,11 +4,13 @@
 mod base;
 mod environment;
 mod fields;
+#[cfg(test)]
+pub(crate) mod keys;
 mod mounts;
 mod network;
 mod ports;
 mod provision;
-mod refused;
+pub(crate) mod refused;
 mod scalars;
 mod services;
 mod settings;
@@ -27,7 +29,7 @@ use crate::tree::Node;
 
 pub(crate) use environment::is_variable;
 pub(crate) use fields::Fields;
-pub(crate) use network::is_exception;
+pub(crate) use network::opens_reserved;
 
 /// The variables of the host.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -7,7 +7,7 @@ use crate::tree::{Content, Entry, Node};
 use super::Walk;
 
 /// A value that asks for nothing.
-enum Nothing {
+pub(crate) enum Nothing {
     /// There is none but null.
     Null,
     /// An empty list or map.
@@ -21,11 +21,11 @@ enum Nothing {
 }
 
 /// A key that is refused.
-struct Later {
-    section: &'static str,
-    key: &'static str,
-    nothing: Nothing,
-    hint: &'static str,
+pub(crate) struct Later {
+    pub(crate) section: &'static str,
+    pub(crate) key: &'static str,
+    pub(crate) nothing: Nothing,
+    pub(crate) hint: &'static str,
 }
 
 const fn later(section: &'static str, key: &'static str, nothing: Nothing, hint: &'static str) -> Later {
@@ -38,7 +38,7 @@ const OTHER_BASE: &str = "use `base: debian:12` or `base: {template: NAME}`";
 const OTHER_ACTION: &str = "use run, script or file";
 const STAYS: &str = "take it out, or say off: the machine stays until `machine stop`";
 
-const LATER: &[Later] = &[
+pub(crate) const LATER: &[Later] = &[
     later("", "volumes", Nothing::Empty, "use `root: persistent` to keep data"),
     later("", "gpu", Nothing::Null, TAKE_OUT),
     later("", "devices", Nothing::Empty, TAKE_OUT),
