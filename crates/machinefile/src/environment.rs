@@ -2,7 +2,7 @@
 //! run. A secret's value appears in no error.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::dotenv::{self, BadLine};
@@ -73,6 +73,9 @@ pub fn environment(
     Ok(whole)
 }
 
+/// The largest secret, in bytes.
+const LARGEST: usize = 1 << 20;
+
 /// A secret's value, from a variable or a file. A command is handed back: it is not run here.
 pub fn secret(
     source: &SecretSource,
@@ -87,9 +90,19 @@ pub fn secret(
         },
         SecretSource::File(path) => {
             let path = paths::on_host(folder, home, path);
-            let value = std::fs::read(&path).map_err(|source| EnvironmentError::Read { path, source })?;
+            let value = bounded(&path).map_err(|source| EnvironmentError::Read { path, source })?;
             Ok(SecretValue::Known(value))
         }
         SecretSource::Command(command) => Ok(SecretValue::Printed(command.clone())),
     }
+}
+
+fn bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut value = Vec::new();
+    let most = u64::try_from(LARGEST).unwrap_or(u64::MAX).saturating_add(1);
+    std::fs::File::open(path)?.take(most).read_to_end(&mut value)?;
+    if value.len() > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {LARGEST} bytes")));
+    }
+    Ok(value)
 }

@@ -108,7 +108,7 @@ impl Lock {
     /// The lock of a project; absent if it has none.
     pub fn read(folder: &Path) -> Result<Option<Self>, LockError> {
         let path = folder.join(FILE);
-        let bytes = match std::fs::metadata(&path).and_then(|found| bounded(&path, found.len())) {
+        let bytes = match std::fs::metadata(&path).and_then(|found| bounded(&path, &found)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(LockError::File { path, source }),
@@ -178,9 +178,9 @@ impl Lock {
     }
 }
 
-fn bounded(path: &Path, length: u64) -> io::Result<Vec<u8>> {
-    if length > LARGEST {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {LARGEST} bytes")));
+fn bounded(path: &Path, found: &std::fs::Metadata) -> io::Result<Vec<u8>> {
+    if !found.is_file() || found.len() > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("no file of at most {LARGEST} bytes")));
     }
     std::fs::read(path)
 }

@@ -1,6 +1,7 @@
 //! `extends`: the files of a Machinefile as one tree. Merged first to last, the file itself last: maps merge by
 //! key, lists append, everything else replaces. Two keys differ: `base` replaces, since a disk begins as one
-//! thing; a list of `packages` is its `apt`.
+//! thing; a list of `packages` is its `apt`. Whoever extends a file, its path is from the project's folder, as are
+//! the paths in it.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -135,10 +136,11 @@ impl Loader<'_> {
 
 /// A text of bounded size; a byte order mark is no part of it.
 fn text_of(path: &Path) -> Result<String, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    if !file.metadata().is_ok_and(|file| file.is_file()) {
+    // Asked before it is opened: opening a pipe waits for its other end.
+    if !std::fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
         return Err("not a file".to_owned());
     }
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     let most = u64::try_from(LARGEST).unwrap_or(u64::MAX).saturating_add(1);
     file.take(most).read_to_end(&mut bytes).map_err(|error| error.to_string())?;

@@ -14,7 +14,7 @@ use crate::paths;
 use crate::read::ReadFile;
 use crate::rule::Rule;
 use crate::source::{Place, Sources};
-use crate::walk::is_exception;
+use crate::walk::opens_reserved;
 
 /// Everything that a file asks trust for, with the digest of the files that ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -164,7 +164,7 @@ impl Gathering<'_> {
         for (number, forward) in file.ports.iter().enumerate().filter(|(_, port)| !port.listen.ip().is_loopback()) {
             self.ask(Asks::PublicPort, forward.to_string(), &format!("ports[{number}]"));
         }
-        let opens = |(_, entry): &(usize, &Entry)| is_exception(entry);
+        let opens = |(_, entry): &(usize, &Entry)| opens_reserved(entry);
         for (number, entry) in file.network.egress.allow.iter().enumerate().filter(opens) {
             self.ask(Asks::PrivateAddress, entry.to_string(), &format!("network.egress.allow[{number}]"));
         }

@@ -1,6 +1,7 @@
 //! The Machinefile as it is meant: every default filled in, every value checked. How it is written is in
 //! `walk/`, where it runs is for others.
 
+mod shown;
 mod software;
 mod work;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 use machine_core::network::{Forward, NetworkMode};
 use machine_core::policy::egress::EgressPolicy;
 use machine_core::{MachineName, MiB, TemplateName};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 pub use software::{AgentTool, Containers, Packages};
 pub use work::{Hooks, Provision, ProvisionAction, ProvisionWhen, Ready, ReadyCheck, Restart, RunAs, Service};
@@ -46,7 +47,7 @@ pub struct Machinefile {
     /// Folders of the host.
     pub mounts: Vec<Mount>,
     /// Ports of the host that lead to it.
-    #[serde(serialize_with = "as_texts")]
+    #[serde(serialize_with = "shown::texts")]
     pub ports: Vec<Forward>,
     /// Its network.
     pub network: Network,
@@ -122,8 +123,8 @@ pub enum Root {
     Readonly,
 }
 
-/// A file with environment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A file with environment. Shown as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvFile {
     /// From the project's folder.
     pub path: PathBuf,
@@ -140,9 +141,8 @@ pub struct Secret {
     pub from: SecretSource,
 }
 
-/// Where a secret comes from, on the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// Where a secret comes from, on the host. Shown as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// A variable: `env:NAME`.
     Env(String),
@@ -202,6 +202,7 @@ pub struct Network {
     /// Whether there is one.
     pub mode: NetworkMode,
     /// What may be reached.
+    #[serde(serialize_with = "shown::egress")]
     pub egress: EgressPolicy,
     /// Whether certificate authorities that the host trusts are trusted in the guest, too.
     pub host_ca: bool,
@@ -213,10 +214,10 @@ pub struct Network {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Timeouts {
     /// For a boot, until the guest's agent answers.
-    #[serde(serialize_with = "as_seconds")]
+    #[serde(serialize_with = "shown::seconds")]
     pub boot: Duration,
     /// For a stop, before the power is cut; 0 cuts it at once.
-    #[serde(serialize_with = "as_seconds")]
+    #[serde(serialize_with = "shown::seconds")]
     pub stop: Duration,
 }
 
@@ -245,12 +246,4 @@ impl std::fmt::Display for Origin {
             Self::File { path, line } => write!(f, "{path}:{line}"),
         }
     }
-}
-
-pub(crate) fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{}s", duration.as_secs()))
-}
-
-fn as_texts<S: Serializer>(forwards: &[Forward], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(forwards.iter().map(Forward::to_string))
 }

@@ -19,9 +19,8 @@ pub struct Provision {
     pub when: ProvisionWhen,
 }
 
-/// What an entry of `provision` does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// What an entry of `provision` does. Shown as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProvisionAction {
     /// Runs a command in the guest's shell.
     Run(String),
@@ -96,7 +95,7 @@ pub struct Ready {
     #[serde(flatten)]
     pub check: ReadyCheck,
     /// How long it is asked.
-    #[serde(serialize_with = "super::as_seconds")]
+    #[serde(serialize_with = "super::shown::seconds")]
     pub timeout: Duration,
 }
 

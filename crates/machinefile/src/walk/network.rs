@@ -109,13 +109,16 @@ impl Walk<'_> {
     }
 }
 
-/// Whether an entry opens what `policy: allow` alone does not: a reserved address, or the host.
-pub(crate) fn is_exception(entry: &Entry) -> bool {
+/// Whether an entry opens what `policy: allow` alone does not: one address may be the host's own.
+fn is_exception(entry: &Entry) -> bool {
+    let one = matches!(&entry.peer, Peer::Net(net) if net.prefix_len() == net.max_prefix_len());
+    one || opens_reserved(entry)
+}
+
+/// Whether an entry opens a reserved range (loopback, private, link-local), or the host by its name.
+pub(crate) fn opens_reserved(entry: &Entry) -> bool {
     match &entry.peer {
-        Peer::Net(net) => match reserved(net.addr()) {
-            Some(range) => net.prefix_len() >= range.prefix_len(),
-            None => net.prefix_len() == net.max_prefix_len(),
-        },
+        Peer::Net(net) => reserved(net.addr()).is_some_and(|range| net.prefix_len() >= range.prefix_len()),
         Peer::Name(name) => name.as_str() == HOST_NAME,
         Peer::Below(_) => false,
     }

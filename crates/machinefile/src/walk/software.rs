@@ -14,8 +14,11 @@ impl Walk<'_> {
     pub(super) fn packages(&mut self, fields: &Fields<'_>) -> Packages {
         let Some(node) = fields.get("packages") else { return Packages::default() };
         match &node.content {
-            Content::List(_) => {
+            Content::List(items) => {
                 self.came_from("packages.apt", node.at);
+                for (number, item) in items.iter().enumerate() {
+                    self.came_from(&format!("packages.apt[{number}]"), item.at);
+                }
                 Packages { apt: self.package_names(fields, "packages"), ..Packages::default() }
             }
             Content::Map(_) => {

@@ -1,6 +1,7 @@
 //! Promises of the Machinefile, asked of files in folders of their own.
 
 mod bounds;
+mod config;
 mod extends;
 mod later;
 mod lock;
