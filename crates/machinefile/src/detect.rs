@@ -75,7 +75,7 @@ pub fn starter_file(kind: ProjectKind) -> String {
          # secrets: [{{name: TOKEN, from: env:TOKEN}}]\n\
          \n\
          # What it may reach, if not everything public:\n\
-         # network: {{egress: {{policy: deny, allow: [github.com, \"*.github.com\"]}}}}\n"
+         # network: {{egress: {{policy: deny, allow: [example.com, \"*.example.com\"]}}}}\n"
     )
 }
 

@@ -26,13 +26,16 @@ struct Loader<'a> {
     folder: &'a Path,
     sources: &'a mut Sources,
     refused: Refusals,
+    /// How many values may still be read.
+    left: usize,
     /// The files that are being read: each is extended by the one before it.
     open: Vec<PathBuf>,
 }
 
 /// The tree of a project's file and all that it extends.
 pub(crate) fn load(project: &Project, sources: &mut Sources) -> (Node, Refusals) {
-    let mut loader = Loader { folder: &project.folder, sources, refused: Vec::new(), open: Vec::new() };
+    let mut loader =
+        Loader { folder: &project.folder, sources, refused: Vec::new(), left: tree::MOST, open: Vec::new() };
     let tree = loader.file(&project.file, Place::start(0));
     (tree, loader.refused)
 }
@@ -50,7 +53,7 @@ impl Loader<'_> {
             }
         };
         let number = self.sources.add(shown, text);
-        let (tree, refused) = tree::read(number, self.sources.text(number));
+        let (tree, refused) = tree::read(number, self.sources.text(number), &mut self.left);
         let is_yaml = refused.is_empty();
         self.refused.extend(refused.into_iter().map(|refused| (Rule::E002, refused)));
         if is_yaml {

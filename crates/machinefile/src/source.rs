@@ -1,5 +1,7 @@
 //! The texts that were read, and places in them. What the texts say is in `tree.rs`.
 
+use std::ops::Range;
+
 /// Some characters of one line of one text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Place {
@@ -23,6 +25,8 @@ pub(crate) struct Sources {
 struct Source {
     path: String,
     text: String,
+    /// Where each line begins and ends.
+    lines: Vec<Range<usize>>,
 }
 
 impl Place {
@@ -35,7 +39,14 @@ impl Place {
 impl Sources {
     /// Keeps a text; its number.
     pub(crate) fn add(&mut self, path: String, text: String) -> usize {
-        self.texts.push(Source { path, text });
+        let mut begin = 0;
+        let lines = text.split('\n').map(|line| {
+            let range = begin..begin + line.trim_end_matches('\r').len();
+            begin += line.len() + 1;
+            range
+        });
+        let lines = lines.collect();
+        self.texts.push(Source { path, text, lines });
         self.texts.len() - 1
     }
 
@@ -52,7 +63,8 @@ impl Sources {
     }
 
     pub(crate) fn line(&self, at: Place) -> Option<&str> {
-        self.texts.get(at.file)?.text.lines().nth(at.line.checked_sub(1)?)
+        let source = self.texts.get(at.file)?;
+        source.text.get(source.lines.get(at.line.checked_sub(1)?)?.clone())
     }
 
     pub(crate) fn order(&self, path: &str) -> usize {

@@ -9,6 +9,8 @@ use crate::source::Place;
 pub(crate) const LARGEST: usize = 1 << 20;
 /// How deep values may stand in each other.
 const DEEPEST: usize = 32;
+/// How many values a file and all that it extends may have: what is compared with each other stays quick.
+pub(crate) const MOST: usize = 10_000;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,18 +51,20 @@ struct Open {
     key: Option<(String, Place)>,
 }
 
-struct Reader {
+struct Reader<'l> {
     file: usize,
     open: Vec<Open>,
     root: Option<Node>,
     refused: Vec<Refused>,
+    /// How many values may still come.
+    left: &'l mut usize,
 }
 
 /// The tree of a text, and all that is refused of it. Of a text that is not YAML, the tree is what stands
-/// before the error.
-pub(crate) fn read(file: usize, text: &str) -> (Node, Vec<Refused>) {
+/// before the error. `left` says how many values may be read, and afterwards how many more.
+pub(crate) fn read(file: usize, text: &str, left: &mut usize) -> (Node, Vec<Refused>) {
     let empty = Node { at: Place::start(file), content: Content::Null };
-    let mut reader = Reader { file, open: Vec::new(), root: None, refused: Vec::new() };
+    let mut reader = Reader { file, open: Vec::new(), root: None, refused: Vec::new(), left };
     if text.len() > LARGEST {
         let message = format!("the file is too large: {} bytes, at most {LARGEST}", text.len());
         return (empty, vec![Refused { at: Place::start(file), message, hint: "split it with `extends`".to_owned() }]);
@@ -81,10 +85,13 @@ pub(crate) fn read(file: usize, text: &str) -> (Node, Vec<Refused>) {
     (reader.root.unwrap_or(empty), reader.refused)
 }
 
-impl Reader {
+impl Reader<'_> {
     /// One event; `None` where reading ends.
     fn take(&mut self, event: Event<'_>, span: Span) -> Option<()> {
         let at = self.place(span);
+        if matches!(event, Event::Scalar(..) | Event::Alias(_) | Event::SequenceStart(..) | Event::MappingStart(..)) {
+            self.spend(at)?;
+        }
         match event {
             Event::Nothing | Event::StreamStart | Event::DocumentEnd => Some(()),
             Event::StreamEnd => None,
@@ -115,6 +122,17 @@ impl Reader {
                 self.close(open);
                 Some(())
             }
+        }
+    }
+
+    /// Counts a value.
+    fn spend(&mut self, at: Place) -> Option<()> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                *self.left = left;
+                Some(())
+            }
+            None => self.refuse(at, &format!("more than {MOST} keys and values"), "no machine needs so many"),
         }
     }
 

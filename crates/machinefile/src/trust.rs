@@ -1,7 +1,8 @@
 //! What a file asks of the host beyond its own folder, and what somebody trusted. A file that asks for nothing
-//! needs no trust; a changed file must be trusted again. Records are in `trust_record.rs`.
+//! needs no trust; a changed file must be trusted again, and so must one whose links lead elsewhere now: the guest
+//! may write to the project. Records are in `trust_record.rs`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use machine_core::Digest;
 use machine_core::policy::egress::Entry;
@@ -16,12 +17,12 @@ use crate::rule::Rule;
 use crate::source::{Place, Sources};
 use crate::walk::opens_reserved;
 
-/// Everything that a file asks trust for, with the digest of the files that ask.
+/// Everything that a file asks trust for, with the digest of the files that ask and of what they ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TrustList {
     /// What is asked.
     pub items: Vec<TrustItem>,
-    /// Of the Machinefile and all that it extends.
+    /// Of the Machinefile, all that it extends, and the items.
     pub digest: Digest,
 }
 
@@ -84,7 +85,8 @@ impl TrustList {
         gathering.secrets(folder, home);
         gathering.mounts(folder, home);
         gathering.network();
-        Self { items: gathering.items, digest: digest(files) }
+        let digest = digest(files, &gathering.items);
+        Self { items: gathering.items, digest }
     }
 
     /// Whether nothing is asked.
@@ -133,28 +135,29 @@ impl Gathering<'_> {
 
     fn secrets(&mut self, folder: &Path, home: Option<&Path>) {
         let file = self.file;
-        let outside = |path: &Path| !is_inside(folder, &paths::on_host(folder, home, path));
+        let at = |path: &Path| paths::on_host(folder, home, path);
+        let outside = |path: &Path| !is_inside(folder, &at(path));
         for (number, secret) in file.secrets.iter().enumerate() {
             let path = format!("secrets[{number}].from");
             match &secret.from {
                 SecretSource::Env(_) => {}
                 SecretSource::File(from) if !outside(from) => {}
-                SecretSource::File(from) => self.ask(Asks::FileOutside, from.display().to_string(), &path),
+                SecretSource::File(from) => self.ask(Asks::FileOutside, led(from, &at(from)), &path),
                 SecretSource::Command(command) => self.ask(Asks::SecretCommand, command.clone(), &path),
             }
         }
         for (number, env) in file.env_files.iter().enumerate().filter(|(_, env)| outside(&env.path)) {
-            self.ask(Asks::FileOutside, env.path.display().to_string(), &format!("env_files[{number}]"));
+            self.ask(Asks::FileOutside, led(&env.path, &at(&env.path)), &format!("env_files[{number}]"));
         }
     }
 
     fn mounts(&mut self, folder: &Path, home: Option<&Path>) {
         let file = self.file;
         for (number, mount) in file.mounts.iter().enumerate() {
-            let has_home = home.is_some_and(|home| is_inside(&mount.source, home));
+            let has_home = home.is_some_and(|home| real(home).starts_with(real(&mount.source)));
             if has_home || !is_inside(folder, &mount.source) {
                 let shown = if mount.host == Path::new(".") { &mount.source } else { &mount.host };
-                self.ask(Asks::Mount, shown.display().to_string(), &format!("mounts[{number}].host"));
+                self.ask(Asks::Mount, led(shown, &mount.source), &format!("mounts[{number}].host"));
             }
         }
     }
@@ -173,14 +176,29 @@ impl Gathering<'_> {
 
 /// Whether a path is in a folder, by its letters and by where links lead. What is not there is judged by letters.
 fn is_inside(folder: &Path, path: &Path) -> bool {
-    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     path.starts_with(folder) && (!path.exists() || real(path).starts_with(real(folder)))
 }
 
-/// The digest of files with their names: none can pass for the end of another.
-fn digest(files: &[ReadFile]) -> Digest {
+fn real(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A path as it is written, and where it leads if that is not what its letters say.
+fn led(written: &Path, source: &Path) -> String {
+    let target = real(source);
+    if target == source {
+        written.display().to_string()
+    } else {
+        format!("{} -> {}", written.display(), target.display())
+    }
+}
+
+/// The digest of files with their names, and of items: no part can pass for the end of another.
+fn digest(files: &[ReadFile], items: &[TrustItem]) -> Digest {
+    let files = files.iter().flat_map(|file| [file.path.as_str(), file.text.as_str()]);
+    let items = items.iter().flat_map(|item| [item.asks.words(), item.what.as_str()]);
     let mut hash = Sha256::new();
-    for part in files.iter().flat_map(|file| [&file.path, &file.text]) {
+    for part in files.chain(["asks"]).chain(items) {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
         hash.update(part.as_bytes());
     }

@@ -11,7 +11,7 @@ use crate::tree::{self, Content, Node};
 use crate::walk::keys;
 
 fn file(text: &str) -> Node {
-    let (tree, refused) = tree::read(0, text);
+    let (tree, refused) = tree::read(0, text, &mut tree::MOST.clone());
     assert!(refused.is_empty(), "{refused:?}");
     tree
 }

@@ -7,8 +7,24 @@ use crate::stage::{Stage, broken};
 #[test]
 fn files_are_bounded_in_size_and_depth() {
     assert_eq!(broken(&format!("version: 1\n# {}\n", "x".repeat(1 << 20))), ["E002 1:1"]);
+    let keys: String = (0..6000).map(|key| format!("x-{key}: 1\n")).collect();
+    assert_eq!(broken(&format!("version: 1\n{keys}")), ["E002 5000:9"]);
     let deep = format!("version: 1\nx-deep: {}1{}\n", "[".repeat(5000), "]".repeat(5000));
     assert_eq!(broken(&deep)[0].split(' ').next(), Some("E002"));
+}
+
+/// None of these may take time that grows faster than the file.
+#[test]
+fn a_large_file_is_read_at_once() {
+    let patterns = ["a: [", "- ", "? ", "{a: ", "[", "\"", "a: b\n", "- a\n", "&a ", "'", "|\n", ": ", "#", "\u{e9}"];
+    let begun = std::time::Instant::now();
+    let unknown: String = (0..4900).map(|key| format!("unknown{key}: 1\n{}", "\n".repeat(150))).collect();
+    assert_eq!(broken(&format!("version: 1\n{unknown}")).len(), 4900);
+    for pattern in patterns {
+        let text = format!("version: 1\n{}", pattern.repeat(200_000 / pattern.len()));
+        assert!(!Stage::new(&text).read().report.render().is_empty() || pattern == "#", "{pattern}");
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
 #[test]

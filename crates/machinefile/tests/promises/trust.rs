@@ -13,7 +13,7 @@ fn asked(stage: &Stage) -> TrustList {
 #[test]
 fn a_file_of_its_own_folder_asks_for_nothing() {
     let own = "version: 1\nports: [3000]\nsecrets: [{name: A, from: env:WHO}, {name: B, from: file:Machinefile}]\n\
-               network: {egress: {policy: deny, allow: [github.com, 0.0.0.0/0]}}\nmounts: [{host: ., guest: /w}]\n";
+               network: {egress: {policy: deny, allow: [example.com, 0.0.0.0/0]}}\nmounts: [{host: ., guest: /w}]\n";
     assert!(asked(&Stage::new(own)).is_empty());
 }
 
@@ -95,4 +95,32 @@ fn a_damaged_record_is_no_trust() {
         trust_record::is_trusted(records.path(), stage.path(), &asked),
         Err(trust_record::TrustError::Damaged { .. })
     ));
+}
+
+/// The guest may write to the project: what it leads elsewhere is asked for, whatever was trusted before.
+#[test]
+fn a_link_that_the_guest_made_is_not_trusted_with_the_file() {
+    let (records, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(outside.path().join("key"), "K=1\n").unwrap();
+    let stage = Stage::new("version: 1\nenv_files: [.env?]\nhooks: {pre_start: [\"true\"]}\n");
+    stage.write(".env", "A=1\n");
+    trust_record::record(records.path(), stage.path(), &asked(&stage).digest).unwrap();
+    std::fs::remove_file(stage.path().join(".env")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("key"), stage.path().join(".env")).unwrap();
+    let list = asked(&stage);
+    assert!(!trust_record::is_trusted(records.path(), stage.path(), &list.digest).unwrap());
+    let files: Vec<&str> =
+        list.items.iter().filter(|item| item.asks == Asks::FileOutside).map(|item| item.what.as_str()).collect();
+    assert!(files.len() == 1 && files[0].starts_with(".env -> "), "{files:?}");
+}
+
+#[test]
+fn a_project_that_is_a_link_to_the_home_shows_the_home() {
+    let (home, elsewhere) = (Stage::new("version: 1\n"), tempfile::tempdir().unwrap());
+    let link = elsewhere.path().join("link");
+    std::os::unix::fs::symlink(home.path(), &link).unwrap();
+    let project = machine_machinefile::Project { folder: link.clone(), file: link.join("Machinefile") };
+    let reading = machine_machinefile::read(&project, &crate::stage::host(), &|_| None);
+    let list = TrustList::asked(&reading.machinefile.unwrap(), &link, Some(home.path()), &reading.files);
+    assert_eq!(list.items.iter().map(|item| item.asks).collect::<Vec<_>>(), [Asks::Mount]);
 }
