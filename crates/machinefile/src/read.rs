@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use machine_core::MachineName;
+
 use crate::find::Project;
 use crate::finding::{Finding, Report};
 use crate::host::Host;
 use crate::merge;
 use crate::model::Machinefile;
+use crate::rule::Rule;
 use crate::source::Sources;
 use crate::walk::{Lookup, Walk};
 
@@ -15,6 +18,9 @@ use crate::walk::{Lookup, Walk};
 pub struct Reading {
     /// What it means; absent if anything refuses it.
     pub machinefile: Option<Machinefile>,
+    /// The machine's name, whatever else is wrong: verbs that look at a machine, stop it or destroy it need no
+    /// more. Absent if the file cannot be read as YAML, or the name is none.
+    pub name: Option<MachineName>,
     /// Errors and warnings.
     pub report: Report,
     /// The files that it was read from, the Machinefile first: path from the project's folder, and text.
@@ -37,6 +43,9 @@ pub fn read(project: &Project, host: &Host, lookup: Lookup<'_>) -> Reading {
     let mut walk = Walk::new(&sources, host, &project.folder, lookup);
     let file = walk.file(&tree);
     let mut findings = std::mem::take(&mut walk.findings);
+    let is_whole = refused.iter().all(|(rule, _)| *rule == Rule::E001);
+    let is_named = findings.iter().all(|finding| finding.code != Rule::E004);
+    let name = (is_whole && is_named).then(|| file.name.clone());
     findings.extend(
         refused
             .into_iter()
@@ -44,7 +53,7 @@ pub fn read(project: &Project, host: &Host, lookup: Lookup<'_>) -> Reading {
     );
     let report = Report::new(findings, &sources);
     let files = sources.paths().map(|(path, text)| ReadFile { path: path.to_owned(), text: text.to_owned() }).collect();
-    Reading { machinefile: (!report.refuses()).then_some(file), report, files }
+    Reading { machinefile: (!report.refuses()).then_some(file), name, report, files }
 }
 
 /// A path as people call it: from the project's folder.

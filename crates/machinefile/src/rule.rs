@@ -13,6 +13,9 @@ macro_rules! rules {
         }
 
         impl Rule {
+            /// All rules.
+            pub const ALL: &[Self] = &[$(Self::$code,)+];
+
             /// The code as text.
             #[must_use]
             pub const fn code(self) -> &'static str {

@@ -218,11 +218,15 @@ impl Reader<'_> {
             column = text.lines().last().map_or(1, |last| last.chars().count().max(1));
         }
         let at = Place { file: self.file, line, column, width: 1 };
-        let indent = text.lines().nth(line - 1).unwrap_or_default();
-        let tab = indent.chars().take_while(|letter| letter.is_whitespace()).position(|letter| letter == '\t');
-        match tab {
-            Some(tab) => {
-                self.refuse(Place { column: tab + 1, ..at }, "tab indentation", "indent with spaces: YAML has no tabs")
+        // A tab makes its line go on with the value before it, where the parser then stumbles.
+        let tabbed = text.lines().enumerate().skip(line - 1).take(2).find_map(|(number, text)| {
+            let mut indent = text.chars().take_while(|letter| letter.is_whitespace());
+            indent.position(|letter| letter == '\t').map(|column| (number + 1, column + 1))
+        });
+        match tabbed {
+            Some((line, column)) => {
+                let at = Place { line, column, ..at };
+                self.refuse(at, "tab indentation", "indent with spaces: YAML has no tabs")
             }
             None => self.refuse(at, &format!("not YAML: {}", error.info()), "mind indentation, quotes and brackets"),
         }

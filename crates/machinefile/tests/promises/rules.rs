@@ -22,6 +22,8 @@ fn e002_keys_tabs_and_what_is_not_yaml() {
     breaks("mounts:\n  - host: .\n    guest: /w\n    owner: me", &["E002 5:5"]);
     breaks("name: a\nname: b", &["E002 3:1"]);
     breaks("resources:\n\tcpus: 1", &["E002 3:1"]);
+    breaks("resources:\n  cpus: 1\n\tmemory: 1GiB", &["E002 4:1"]);
+    breaks("packages: [git", &["E002 2:14"]);
     breaks("name: a: b", &["E002 2:8"]);
     breaks("env: {A: &x 1, B: *x}", &["E002 2:10", "E002 2:19"]);
     breaks("name: !tag a", &["E002 2:7"]);
@@ -173,4 +175,26 @@ fn nothing_else_is_interpolated() {
 #[test]
 fn all_errors_are_told_at_once() {
     breaks("name: B\nport: 1\nroot: x\nresources: {cpus: 0}", &["E004 2:7", "E002 3:1", "E003 4:7", "E007 5:19"]);
+}
+
+#[test]
+fn a_machine_is_found_by_its_name_whatever_else_is_wrong() {
+    let name = |text: &str| Stage::new(text).read().name.map(|name| name.to_string());
+    let wrong = "name: a\nport: 1\nsecrets: [{name: A, from: env:MISSING}]\n";
+    assert_eq!(name(wrong).as_deref(), Some("a"));
+    assert_eq!(name("version: 1\nname: A\n"), None);
+    assert_eq!(name("version: 1\nenv: [\nname: a\n"), None);
+}
+
+#[test]
+fn lines_may_end_as_on_windows() {
+    assert_eq!(broken("version: 1\r\nname: a\r\nroot: x\r\n"), ["E003 3:7"]);
+}
+
+#[test]
+fn the_reference_names_every_rule() {
+    let reference = include_str!("../../../../docs/reference/machinefile.md");
+    for rule in machine_machinefile::Rule::ALL {
+        assert!(reference.contains(&format!("\n| {rule} |")), "{rule}");
+    }
 }
