@@ -8,7 +8,6 @@
 
 mod arguments;
 mod consent;
-#[expect(dead_code, reason = "projects that have copied folders are its callers")]
 mod copied;
 mod copy;
 mod exit;
