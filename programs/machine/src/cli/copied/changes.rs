@@ -37,11 +37,11 @@ pub(crate) enum Obstacle {
 }
 
 impl Obstacle {
-    /// Whether the folder's owner wanted it so: nothing is to be done about it.
-    pub(crate) const fn is_by_design(self) -> bool {
+    /// Whether a person may take it away by saying so.
+    pub(crate) const fn gives_way(self) -> bool {
         match self {
-            Self::Guarded => true,
-            Self::LeadsOut | Self::Special | Self::Conflict => false,
+            Self::Conflict => true,
+            Self::Guarded | Self::LeadsOut | Self::Special => false,
         }
     }
 }

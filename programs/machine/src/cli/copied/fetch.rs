@@ -14,7 +14,7 @@ use super::guard::Guards;
 use super::inside::Inside;
 use super::ledger::{Fetched, Ledger, Record};
 use super::place::{Place, Tree};
-use super::write::{Conflicts, WriteError, Written, write};
+use super::write::{Conflicts, WriteError, Written, against, write};
 use super::{CopiedFolder, diff, links};
 use crate::cli::Desk;
 use crate::cli::copy::channel::ThreadReader;
@@ -76,7 +76,7 @@ pub(crate) async fn compare<'a>(
     let sides = (Arc::clone(&draft), Arc::clone(&here));
     let (agreed, emptied, changes) = blocking(move || {
         agreed.retain(|path, _| !selection.leaves_out(path.path()));
-        let guest = tree(&sides.0, noted)?;
+        let guest = tree(&sides.0, noted, &agreed)?;
         let emptied = guest.is_empty() && !agreed.is_empty();
         let changes = changes::compare(&agreed, &guest, &guards, &*sides.1)?;
         Ok((agreed, emptied, changes))
@@ -145,13 +145,17 @@ fn allowance(on: &Path) -> io::Result<Allowance> {
     Ok(Allowance::Left { bytes, entries: ENTRIES, names: NAMES })
 }
 
-/// What was unpacked, with the modes that the guest said.
-fn tree(draft: &Place, noted: Noted) -> io::Result<Tree> {
+/// What was unpacked, with the modes that the guest said. A new one does not lock its owner out here.
+fn tree(draft: &Place, noted: Noted, agreed: &Tree) -> io::Result<Tree> {
     let mut tree = draft.tree()?;
     for (path, bits) in noted.modes {
-        let entry = Inside::new(&path).and_then(|path| tree.get_mut(&path));
-        if let Some(Entry::File { mode, .. } | Entry::Folder { mode }) = entry {
-            *mode = Mode::of(bits);
+        let Some(path) = Inside::new(&path) else { continue };
+        let known = agreed.get(&path).and_then(Entry::mode);
+        let said = |least| if known == Some(Mode::of(bits)) { Mode::of(bits) } else { Mode::of(bits | least) };
+        match tree.get_mut(&path) {
+            Some(Entry::File { mode, .. }) => *mode = said(0o400),
+            Some(Entry::Folder { mode }) => *mode = said(0o700),
+            Some(Entry::Link { .. } | Entry::Other) | None => {}
         }
     }
     for path in noted.skipped {
@@ -185,6 +189,11 @@ impl Comparison<'_> {
         Ok(text)
     }
 
+    /// Whether there is anything to write.
+    pub(crate) fn would_write(&self, conflicts: Conflicts) -> bool {
+        self.changes.all.iter().any(|change| against(change, conflicts).is_none())
+    }
+
     /// Somebody wants us to stop.
     pub(crate) async fn caught(&mut self) -> Caught {
         self.copy.signals.next().await
@@ -199,17 +208,16 @@ impl Comparison<'_> {
         let work = (Arc::clone(&self.changes), Arc::clone(&self.draft), Arc::clone(&self.here), Arc::clone(&stop));
         let writing = blocking(move || write(&work.0.all, &work.1, &work.2, conflicts, &work.3));
         tokio::pin!(writing);
-        let written = loop {
-            tokio::select! {
-                written = &mut writing => break written?,
-                caught = self.copy.signals.next() => {
-                    stop.store(true, Ordering::Relaxed);
-                    if let Err(WriteError::Interrupted) = (&mut writing).await? {
-                        return Err(self.copy.interrupted(caught, &ProgressBar::hidden()));
-                    }
-                    // It was over before it heard.
-                    return Err(Failure::quiet(caught.exit()));
+        let written = tokio::select! {
+            written = &mut writing => written?,
+            caught = self.copy.signals.next() => {
+                stop.store(true, Ordering::Relaxed);
+                let written = (&mut writing).await?;
+                if let Err(WriteError::Interrupted) = written {
+                    return Err(self.copy.interrupted(caught, &ProgressBar::hidden()));
                 }
+                // It was over before it heard.
+                written
             }
         };
         let written = written.map_err(told)?;
@@ -218,13 +226,16 @@ impl Comparison<'_> {
     }
 
     /// Both sides agree on what was written, and on what they changed to the same.
-    pub(crate) fn agree(&self, written: &Written) -> Result<(), Failure> {
+    fn agree(&self, written: &Written) -> Result<(), Failure> {
         let mut agreed = self.agreed.clone();
         for (path, entry) in self.changes.same.iter().chain(&written.done) {
             match entry {
                 Some(entry) => drop(agreed.insert(path.clone(), entry.clone())),
                 None => drop(agreed.remove(path)),
             }
+        }
+        if agreed == self.agreed {
+            return Ok(());
         }
         Ok(self.ledger.write(&Record::Copied { machine: self.id.clone(), agreed })?)
     }
@@ -236,5 +247,37 @@ fn told(error: WriteError) -> Failure {
         WriteError::File { source, .. } => {
             Failure::file(&error, source).hint("nothing half was written; try again when that is mended")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_named_from_the_root_and_letter_by_letter() {
+        assert_eq!(exclude("node_modules"), "--exclude=./node_modules");
+        assert_eq!(exclude("./web//odd*[x]/"), "--exclude=./web/odd\\*\\[x\\]");
+    }
+
+    #[test]
+    fn a_new_mode_locks_nobody_out_and_an_old_one_is_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["new", "old"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        std::fs::write(folder.path().join("file"), "x").unwrap();
+        let noted = Noted {
+            modes: [("new", 0o000), ("old", 0o555), ("file", 0o4044)].map(|(path, mode)| (path.into(), mode)).into(),
+            skipped: vec!["pipe".into()],
+        };
+        let path = |name: &str| Inside::new(Path::new(name)).unwrap();
+        let agreed = Tree::from([(path("old"), Entry::Folder { mode: Mode::of(0o555) })]);
+        let tree = tree(&Place::open(folder.path()).unwrap(), noted, &agreed).unwrap();
+        let mode = |name| tree[&path(name)].mode();
+        assert_eq!(mode("new"), Some(Mode::of(0o700)));
+        assert_eq!(mode("old"), Some(Mode::of(0o555)));
+        assert_eq!(mode("file"), Some(Mode::of(0o444)));
+        assert_eq!(tree[&path("pipe")], Entry::Other);
     }
 }

@@ -50,7 +50,7 @@ fn name(change: &Change) -> String {
 fn notes(change: &Change, paint: Paint) -> String {
     let mut notes = Vec::new();
     if let What::Mode { was, now } = &change.what
-        && let (Some(was), Some(now)) = (mode(was), mode(now))
+        && let (Some(was), Some(now)) = (was.mode(), now.mode())
     {
         notes.push(format!("mode {was} to {now}"));
     }
@@ -59,13 +59,6 @@ fn notes(change: &Change, paint: Paint) -> String {
     }
     notes.extend(change.obstacles.iter().map(|obstacle| told(*obstacle).to_owned()));
     if notes.is_empty() { String::new() } else { paint.dim(&format!("  ({})", notes.join("; "))) }
-}
-
-fn mode(entry: &Entry) -> Option<String> {
-    match entry {
-        Entry::File { mode, .. } | Entry::Folder { mode } => Some(mode.to_string()),
-        Entry::Link { .. } | Entry::Other => None,
-    }
 }
 
 const fn kind(entry: &Entry) -> &'static str {

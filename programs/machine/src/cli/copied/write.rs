@@ -113,7 +113,8 @@ const fn goes(change: &Change) -> bool {
     }
 }
 
-fn against(change: &Change, conflicts: Conflicts) -> Option<Obstacle> {
+/// What keeps a change from being written.
+pub(super) fn against(change: &Change, conflicts: Conflicts) -> Option<Obstacle> {
     let first = change.obstacles.first().copied()?;
     match (first, conflicts) {
         (Obstacle::Conflict, Conflicts::Overwritten) => None,
@@ -235,8 +236,10 @@ impl Writing<'_> {
             };
             set.map_err(|source| failed(self.here, path, source))?;
         }
-        rustix::fs::syncfs(self.here.root())
-            .map_err(|error| WriteError::File { path: self.here.path().to_owned(), source: error.into() })?;
+        if !self.written.done.is_empty() {
+            rustix::fs::syncfs(self.here.root())
+                .map_err(|error| WriteError::File { path: self.here.path().to_owned(), source: error.into() })?;
+        }
         Ok(self.written)
     }
 }

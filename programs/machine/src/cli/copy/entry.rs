@@ -19,6 +19,16 @@ pub(crate) enum Entry {
     Other,
 }
 
+impl Entry {
+    /// Its mode, if it has one that counts.
+    pub(crate) const fn mode(&self) -> Option<Mode> {
+        match self {
+            Self::File { mode, .. } | Self::Folder { mode } => Some(*mode),
+            Self::Link { .. } | Self::Other => None,
+        }
+    }
+}
+
 /// Permission bits. What a guest calls setuid is not so here, so that nobody compares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mode(u32);

@@ -14,7 +14,7 @@ use crate::cli::exit::Failure;
 const AFTER_HELP: &str = "\
 Shows a line for each path that changed in the machine since the folder was copied in: A added, M modified,
 P mode, T kind, D deleted; with ! if something is against it. Then asks on a terminal, and needs --yes
-elsewhere. Guarded paths, and links that lead out of the folder, are never copied. What was changed here,
+elsewhere. Guarded paths, special files and links that lead out of the folder are never copied. What was changed here,
 too, stays as it is here without --force. A file appears when it is complete.
 
 Examples:
@@ -114,17 +114,15 @@ async fn copy_out(
         let message = format!("the machine's copy is empty: all would go from {}", folder.here.display());
         return Err(Failure::usage(message).hint("add --force if it is meant"));
     }
-    if comparison.changes.all.is_empty() {
-        let written = Written::default();
-        comparison.agree(&written)?;
-        return Ok(written);
-    }
-    if !asked.yes {
+    let conflicts = if asked.force { Conflicts::Overwritten } else { Conflicts::Kept };
+    if !asked.yes && comparison.would_write(conflicts) {
         consent(desk, folder, &mut comparison).await?;
     }
-    let conflicts = if asked.force { Conflicts::Overwritten } else { Conflicts::Kept };
+    let total = comparison.changes.all.len();
     let written = comparison.copy_out(conflicts).await?;
-    desk.voice.say(&format!("copied {} of {}", written.done.len(), written.done.len() + written.left_out.len()));
+    if total > 0 {
+        desk.voice.say(&format!("copied {} of {total}", written.done.len()));
+    }
     if !written.left_out.is_empty() {
         desk.voice.say(&format!("left out:\n{}", copied::left_out(&written.left_out).trim_end()));
     }
@@ -147,8 +145,11 @@ async fn consent(desk: &Desk, folder: &CopiedFolder, comparison: &mut Comparison
     }
 }
 
-/// What is guarded stays by design; for the rest a person may have something to do.
+/// What is never copied is told, and no failure; for the rest a person may have something to do.
 fn exit_code(written: &Written) -> u8 {
-    let by_design = |why: &LeftOut| matches!(why, LeftOut::Obstacle(obstacle) if obstacle.is_by_design());
-    u8::from(!written.left_out.iter().all(|(_, why)| by_design(why)))
+    let open = |why: &LeftOut| match why {
+        LeftOut::Obstacle(obstacle) => obstacle.gives_way(),
+        LeftOut::ChangedMeanwhile | LeftOut::NotEmpty | LeftOut::NoWay => true,
+    };
+    u8::from(written.left_out.iter().any(|(_, why)| open(why)))
 }
