@@ -221,6 +221,12 @@ impl Comparison<'_> {
             }
         };
         let written = written.map_err(told)?;
+        if !written.done.is_empty() {
+            // Else the ledger could say what a computer that lost its power does not have.
+            let here = Arc::clone(&self.here);
+            let synced = blocking(move || here.sync()).await?;
+            synced.map_err(|error| Failure::path("cannot write", self.here.path(), &error))?;
+        }
         self.agree(&written)?;
         Ok(written)
     }

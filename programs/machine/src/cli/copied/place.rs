@@ -51,9 +51,9 @@ impl Place {
         &self.path
     }
 
-    /// The folder itself.
-    pub(crate) const fn root(&self) -> &OwnedFd {
-        &self.root
+    /// All that was written to it is on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.root)?)
     }
 
     /// The way to the folder that has these names above it.

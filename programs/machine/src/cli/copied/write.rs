@@ -226,7 +226,7 @@ impl Writing<'_> {
         }
     }
 
-    /// Folders get their modes last, since they may not be writable with them; then all is on the disk.
+    /// Folders get their modes last, since they may not be writable with them.
     fn close(self) -> Result<Written, WriteError> {
         for (path, mode) in self.modes.iter().rev() {
             let set = match self.here.way(&path.names()) {
@@ -235,10 +235,6 @@ impl Writing<'_> {
                 Err(error) => Err(error),
             };
             set.map_err(|source| failed(self.here, path, source))?;
-        }
-        if !self.written.done.is_empty() {
-            rustix::fs::syncfs(self.here.root())
-                .map_err(|error| WriteError::File { path: self.here.path().to_owned(), source: error.into() })?;
         }
         Ok(self.written)
     }
