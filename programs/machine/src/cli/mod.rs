@@ -8,6 +8,7 @@
 
 mod arguments;
 mod consent;
+mod copied;
 mod copy;
 mod exit;
 #[cfg(test)]

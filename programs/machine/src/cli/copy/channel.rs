@@ -13,14 +13,14 @@ const PIECE: usize = 64 << 10;
 
 /// What a thread writes.
 #[derive(Debug)]
-pub(super) struct ThreadWriter {
+pub(crate) struct ThreadWriter {
     pieces: mpsc::Sender<Bytes>,
     gathered: Vec<u8>,
 }
 
 /// What a thread reads. It ends only where the task said so: a task that is gone is an error.
 #[derive(Debug)]
-pub(super) struct ThreadReader {
+pub(crate) struct ThreadReader {
     pieces: mpsc::Receiver<Piece>,
     rest: Bytes,
     ended: bool,

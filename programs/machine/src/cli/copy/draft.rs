@@ -8,33 +8,33 @@ use std::path::{Path, PathBuf};
 
 /// A file or a folder that is being made.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     path: PathBuf,
     named: bool,
 }
 
 impl Draft {
     /// An empty file beside `target`.
-    pub(super) fn file(target: &Path) -> io::Result<(Self, File)> {
+    pub(crate) fn file(target: &Path) -> io::Result<(Self, File)> {
         let path = beside(target)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         Ok((Self { path, named: false }, file))
     }
 
     /// An empty folder beside `target`.
-    pub(super) fn folder(target: &Path) -> io::Result<Self> {
+    pub(crate) fn folder(target: &Path) -> io::Result<Self> {
         let path = beside(target)?;
         fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self { path, named: false })
     }
 
     /// Where it is meanwhile.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// It is complete: it gets its name, and a file that had it goes.
-    pub(super) fn name(mut self, target: &Path) -> io::Result<()> {
+    pub(crate) fn name(mut self, target: &Path) -> io::Result<()> {
         fs::rename(&self.path, target)?;
         self.named = true;
         Ok(())
@@ -51,7 +51,7 @@ impl Drop for Draft {
 }
 
 /// Sets permission bits. What a guest calls setuid is not so here.
-pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(mode & 0o777))
 }
 
@@ -65,7 +65,7 @@ fn beside(target: &Path) -> io::Result<PathBuf> {
 }
 
 /// A name for what is not complete.
-pub(super) fn passing_name() -> io::Result<String> {
+pub(crate) fn passing_name() -> io::Result<String> {
     let number = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     Ok(format!(".machine-cp-{number:016x}"))
 }

@@ -5,20 +5,16 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use machine_sdk::ByteStream;
 use machine_sdk::api::Code;
-use machine_sdk::api::attach::CommandEnd;
 use machine_sdk::api::file::{FileInfo, FileType};
-use machine_sdk::{AttachEvent, AttachOutput, ByteStream};
-use tokio::sync::mpsc;
 
-use super::Copy;
-use super::channel::{Piece, to_thread};
 use super::draft::{Draft, set_mode};
-use super::guest::{Complaints, look, refusal, tar, without_tar};
+use super::guest::{look, refusal, tar};
 use super::landing::{Found, Landing, Source, landing, last, means_content};
-use super::unpack::{Root, unpack};
+use super::unpack::{Root, Unpacking, unpack};
+use super::{Copy, stream};
 use crate::cli::exit::Failure;
-use crate::cli::session::Caught;
 
 /// Copies a file or a folder.
 pub(super) async fn copy(copy: &mut Copy<'_>, from: &str, to: &Path) -> Result<(), Failure> {
@@ -96,47 +92,22 @@ async fn pour(
     }
 }
 
-/// How a stream of `tar` ended for us.
-enum Streamed {
-    Ended(CommandEnd, Complaints),
-    Interrupted(Caught),
-    /// Who unpacks took no more; it says why.
-    NotTaken,
-}
-
 async fn folder(copy: &mut Copy<'_>, from: &str, to: &Path) -> Result<(), Failure> {
     let (draft, into, root) = make_room(to)?;
     let bar = copy.bar(None, last(from));
-    let mut output = copy.client.attach(copy.machine, tar(&["-c", "-f", "-", "-C", from, "."], false)).await?.split().0;
-    let (pieces, reader) = to_thread();
     let counter = bar.clone();
-    let unpacking = tokio::task::spawn_blocking(move || unpack(reader, &into, root, &counter));
-    let streamed = tokio::select! {
-        streamed = stream(&mut output, &pieces) => streamed,
-        caught = copy.signals.next() => Ok(Streamed::Interrupted(caught)),
-    };
-    // Without this the thread waits; and only when it is done may the draft go.
-    drop(pieces);
-    let unpacked = unpacking.await;
-    let unpacked =
-        unpacked.map_err(|error| Failure::new(Code::InternalError, format!("a working thread failed: {error}")))?;
-    let (end, complaints) = match streamed.map_err(without_tar)? {
-        Streamed::Ended(end, complaints) => (end, complaints),
-        Streamed::Interrupted(caught) => return Err(copy.interrupted(caught, &bar)),
-        Streamed::NotTaken => (CommandEnd::Code(0), Complaints::default()),
-    };
-    let judged = complaints.judge(end, &format!("copy {}:{from} whole", copy.machine));
-    // 1 is tar's word for files that changed under it: what is there is kept, and it is said.
-    if !matches!(end, CommandEnd::Code(0 | 1)) {
-        judged?;
-        return Ok(());
-    }
-    unpacked?;
+    let start = tar(&["-c", "-f", "-", "-C", from, "."], false);
+    let tried = format!("copy {}:{from} whole", copy.machine);
+    // After a 1 of tar what is there is kept, and it is said.
+    let received = stream::receive(copy, start, &tried, &bar, move |reader| {
+        unpack(reader, &into, Unpacking::all(root), &counter).map(drop)
+    });
+    let received = received.await?;
     if let Some(draft) = draft {
         draft.name(to).map_err(|error| Failure::path("cannot write", to, &error))?;
     }
     copy.done(&bar);
-    judged
+    received.whole
 }
 
 /// Where to unpack: into the folder that is there, else into one that is not named yet.
@@ -148,28 +119,6 @@ fn make_room(to: &Path) -> Result<(Option<Draft>, PathBuf, Root), Failure> {
             let draft = Draft::folder(to).map_err(|error| Failure::path("cannot write", to, &error))?;
             let path = draft.path().to_owned();
             Ok((Some(draft), path, Root::Ours))
-        }
-    }
-}
-
-async fn stream(output: &mut AttachOutput, pieces: &mpsc::Sender<Piece>) -> Result<Streamed, Failure> {
-    let mut complaints = Complaints::default();
-    loop {
-        let piece = match output.next().await? {
-            Some(AttachEvent::Started { .. }) => continue,
-            Some(AttachEvent::Stderr(bytes)) => {
-                complaints.hear(&bytes);
-                continue;
-            }
-            Some(AttachEvent::Stdout(bytes)) => Piece::Bytes(bytes),
-            Some(AttachEvent::Exited(end)) => {
-                let _ = pieces.send(Piece::End).await;
-                return Ok(Streamed::Ended(end, complaints));
-            }
-            None => return Ok(Streamed::NotTaken),
-        };
-        if pieces.send(piece).await.is_err() {
-            return Ok(Streamed::NotTaken);
         }
     }
 }

@@ -80,7 +80,7 @@ fn beside(path: &str, target: &str) -> String {
 }
 
 /// The guest's `tar`, with these arguments.
-pub(super) fn tar(arguments: &[&str], stdin: bool) -> AttachStart {
+pub(crate) fn tar(arguments: &[&str], stdin: bool) -> AttachStart {
     let command = ["tar"].iter().chain(arguments).map(|&word| word.to_owned()).collect();
     AttachStart { stdin, ..exec::start(command, Vec::new(), Some("/".to_owned()), None, None) }
 }

@@ -6,19 +6,16 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use indicatif::ProgressBar;
-use machine_sdk::api::Code;
-use machine_sdk::api::attach::CommandEnd;
-use machine_sdk::{AttachEvent, AttachInput, AttachOutput, WriteFile};
+use machine_sdk::WriteFile;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::mpsc;
 
-use super::guest::{Complaints, below, found, look, parent, refusal, tar, trimmed, without_tar};
+use super::guest::{below, found, look, parent, refusal, tar, trimmed};
 use super::landing::{Found, Landing, Refused, Source, landing, last, means_content};
-use super::pack::{PackError, Root, pack, survey};
-use super::{Copy, channel};
+use super::pack::{Packing, Root, pack, survey};
+use super::selection::Selection;
+use super::{Copy, blocking, stream};
 use crate::cli::exit::Failure;
 
 /// Copies a file or a folder.
@@ -80,37 +77,13 @@ impl AsyncRead for Counted {
 
 async fn folder(copy: &mut Copy<'_>, from: &Path, to: &str) -> Result<(), Failure> {
     let here = from.to_owned();
-    let total = blocking(move || survey(&here)).await??;
-    let root = make_room(copy, to).await?;
+    let total = blocking(move || survey(&here, &Selection::all())).await??.bytes;
+    let how = Packing::all(make_room(copy, to).await?);
     let bar = copy.bar(Some(total), last(to));
-    let start = tar(&["-x", "-f", "-", "-C", to], true);
-    let stream = copy.client.attach(copy.machine, start).await?;
-    let (mut output, input) = stream.split();
-    let (writer, mut pieces) = channel::from_thread();
     let (here, counter): (PathBuf, _) = (from.to_owned(), bar.clone());
-    let packing = tokio::task::spawn_blocking(move || pack(&here, root, writer, &counter));
-    let sending = async {
-        send(&mut pieces, &input).await;
-        drop(pieces);
-        let packed = packing.await.unwrap_or(Err(PackError::NotTaken));
-        // What is not complete must not look so.
-        if packed.is_ok() {
-            let _ = input.close_stdin().await;
-        } else {
-            input.close();
-        }
-        packed
-    };
-    let (packed, ended) = tokio::select! {
-        both = async { tokio::join!(sending, hear(&mut output)) } => both,
-        caught = copy.signals.next() => return Err(copy.interrupted(caught, &bar)),
-    };
-    match packed {
-        Ok(()) | Err(PackError::NotTaken) => {}
-        Err(error @ (PackError::Special { .. } | PackError::Read { .. })) => return Err(error.into()),
-    }
-    let (end, complaints) = ended.map_err(without_tar)?;
-    complaints.judge(end, &format!("copy into {}:{to}", copy.machine))?;
+    let start = tar(&["-x", "-f", "-", "-C", to], true);
+    let tried = format!("copy into {}:{to}", copy.machine);
+    stream::send(copy, start, &tried, &bar, move |writer| ((), pack(&here, &how, writer, &counter, None))).await?;
     copy.done(&bar);
     Ok(())
 }
@@ -136,31 +109,4 @@ async fn has_parent(copy: &Copy<'_>, to: &str) -> Result<(), Failure> {
         Found::Nothing => Refused::NoSuchFolder,
     };
     Err(refusal(refused, &format!("{}:{above}", copy.machine)))
-}
-
-async fn send(pieces: &mut mpsc::Receiver<Bytes>, input: &AttachInput) {
-    while let Some(bytes) = pieces.recv().await {
-        if input.stdin(bytes).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Hears a command that writes nothing but complaints.
-async fn hear(output: &mut AttachOutput) -> Result<(CommandEnd, Complaints), Failure> {
-    let mut complaints = Complaints::default();
-    loop {
-        match output.next().await? {
-            Some(AttachEvent::Started { .. } | AttachEvent::Stdout(_)) => {}
-            Some(AttachEvent::Stderr(bytes)) => complaints.hear(&bytes),
-            Some(AttachEvent::Exited(end)) => return Ok((end, complaints)),
-            None => return Ok((CommandEnd::Detached, complaints)),
-        }
-    }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Failure::new(Code::InternalError, format!("a working thread failed: {error}")))
 }

@@ -4,10 +4,12 @@
 //! Every step of a path is opened beneath the one before it without following links, so that a link
 //! which the stream made itself leads nowhere. Files appear under their names when they are complete.
 
+mod allowance;
 mod meter;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write as _};
@@ -21,7 +23,9 @@ use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
 
 use super::draft;
+use super::selection::{Selection, Special};
 use crate::cli::exit::Failure;
+pub(crate) use allowance::Allowance;
 use meter::{Meter, Metered};
 
 /// How much of a file is in memory.
@@ -29,7 +33,7 @@ const PIECE: usize = 256 << 10;
 
 /// Why a stream cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum UnpackError {
+pub(crate) enum UnpackError {
     /// A name would leave the folder.
     #[error("refused what the guest sent: the path leads out of the folder: {}", path.display())]
     Escapes {
@@ -47,6 +51,12 @@ pub(super) enum UnpackError {
     Special {
         /// The name.
         path: PathBuf,
+    },
+    /// It is more than may be taken.
+    #[error("refused what the guest sent: {what}")]
+    TooMuch {
+        /// What of it.
+        what: &'static str,
     },
     /// It cannot be written here.
     #[error("cannot write {}", path.display())]
@@ -70,6 +80,7 @@ impl From<UnpackError> for Failure {
             UnpackError::Escapes { .. } | UnpackError::NotThroughFolders { .. } | UnpackError::Special { .. } => {
                 Self::new(Code::FileError, error.to_string())
             }
+            UnpackError::TooMuch { .. } => Self::new(Code::CapacityExceeded, error.to_string()),
             UnpackError::Write { source, .. } | UnpackError::Stream { source } => Self::file(&error, source),
         }
     }
@@ -77,16 +88,59 @@ impl From<UnpackError> for Failure {
 
 /// Whose the folder is that is unpacked into: ours takes the mode of what is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Root {
+pub(crate) enum Root {
     Ours,
     Theirs,
 }
 
+/// What becomes of modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Modes {
+    /// They are set.
+    Set,
+    /// They are noted; what is unpacked is for us to read.
+    Noted,
+}
+
+/// How a stream is unpacked.
+#[derive(Debug, Clone)]
+pub(crate) struct Unpacking {
+    /// Whose the folder is.
+    pub(crate) root: Root,
+    /// What becomes of modes.
+    pub(crate) modes: Modes,
+    /// What is taken.
+    pub(crate) selection: Selection,
+    /// How much of it.
+    pub(crate) allowance: Allowance,
+}
+
+/// What was noted of a stream.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    /// Modes, where they are noted.
+    pub(crate) modes: BTreeMap<PathBuf, u32>,
+    /// What was passed over, being no file, folder or link.
+    pub(crate) skipped: Vec<PathBuf>,
+}
+
+impl Unpacking {
+    /// As a person copies.
+    pub(crate) const fn all(root: Root) -> Self {
+        Self { root, modes: Modes::Set, selection: Selection::all(), allowance: Allowance::Endless }
+    }
+}
+
 /// Unpacks a stream into a folder that is there.
-pub(super) fn unpack(stream: impl Read, folder: &Path, root: Root, bar: &ProgressBar) -> Result<(), UnpackError> {
+pub(crate) fn unpack(
+    stream: impl Read,
+    folder: &Path,
+    how: Unpacking,
+    bar: &ProgressBar,
+) -> Result<Noted, UnpackError> {
     let opened = open(folder, FOLDER, Mode::empty());
     let opened = opened.map_err(|error| UnpackError::Write { path: folder.to_owned(), source: error.into() })?;
-    let mut tree = Tree { root: opened, modes: Vec::new() };
+    let mut tree = Tree { root: opened, modes: Vec::new(), how, noted: Noted::default() };
     let meter = Meter::default();
     let mut archive = Archive::new(Metered::new(stream, &meter));
     let mut entries = archive.entries().map_err(|source| UnpackError::Stream { source })?;
@@ -95,7 +149,7 @@ pub(super) fn unpack(stream: impl Read, folder: &Path, root: Root, bar: &Progres
         let Some(entry) = entries.next() else { break };
         let entry = entry.map_err(|source| UnpackError::Stream { source })?;
         meter.content();
-        tree.put(entry, root, bar)?;
+        tree.put(entry, bar)?;
     }
     tree.close()
 }
@@ -109,6 +163,8 @@ const FRESH: OFlags =
 struct Tree {
     root: OwnedFd,
     modes: Vec<(Vec<OsString>, u32)>,
+    how: Unpacking,
+    noted: Noted,
 }
 
 /// A name in the stream, known to stay in the folder.
@@ -119,37 +175,51 @@ struct Spot {
 }
 
 impl Tree {
-    fn put(&mut self, mut entry: Entry<'_, impl Read>, root: Root, bar: &ProgressBar) -> Result<(), UnpackError> {
+    fn put(&mut self, mut entry: Entry<'_, impl Read>, bar: &ProgressBar) -> Result<(), UnpackError> {
         let stream = |source| UnpackError::Stream { source };
         let path = entry.path().map_err(stream)?.into_owned();
         let mode = entry.header().mode().map_err(stream)?;
         let kind = entry.header().entry_type();
         let Some(spot) = spot(&path)? else {
-            if kind == EntryType::Directory && root == Root::Ours {
+            if kind == EntryType::Directory && self.how.root == Root::Ours {
                 self.modes.push((Vec::new(), mode));
             }
             return Ok(());
         };
+        let target = entry.link_name().map_err(stream)?.map(std::borrow::Cow::into_owned).unwrap_or_default();
+        if self.how.selection.leaves_out(&spot.inside()) {
+            return Ok(());
+        }
+        self.how.allowance.take(&path, target.as_os_str().len(), entry.size())?;
         match kind {
             EntryType::Regular | EntryType::Continuous => self.file(&spot, mode, &mut entry, bar),
             EntryType::Directory => self.folder(spot, mode),
-            EntryType::Symlink | EntryType::Link => {
-                let target = entry.link_name().map_err(stream)?.map(std::borrow::Cow::into_owned).unwrap_or_default();
-                if kind == EntryType::Symlink { self.symlink(&spot, &target) } else { self.hard_link(&spot, &target) }
-            }
+            EntryType::Symlink => self.symlink(&spot, &target),
+            EntryType::Link => self.hard_link(&spot, &target),
             EntryType::XGlobalHeader => Ok(()),
+            EntryType::Fifo | EntryType::Char | EntryType::Block if self.how.selection.special == Special::Skipped => {
+                self.noted.skipped.push(spot.inside());
+                Ok(())
+            }
             // Sparse files, too: they may claim any size.
             _ => Err(UnpackError::Special { path }),
         }
     }
 
     fn file(
-        &self,
+        &mut self,
         spot: &Spot,
         mode: u32,
         entry: &mut Entry<'_, impl Read>,
         bar: &ProgressBar,
     ) -> Result<(), UnpackError> {
+        let mode = match self.how.modes {
+            Modes::Set => mode,
+            Modes::Noted => {
+                self.noted.modes.insert(spot.inside(), mode);
+                0o600
+            }
+        };
         self.appear(spot, |folder, passing| {
             let file = openat(folder, passing, FRESH, Mode::RUSR | Mode::WUSR).map_err(|error| spot.failed(error))?;
             let mut file = File::from(file);
@@ -180,9 +250,16 @@ impl Tree {
             }
             Err(error) => return Err(spot.failed(error)),
         }
-        let mut place = spot.above;
-        place.push(spot.name);
-        self.modes.push((place, mode));
+        match self.how.modes {
+            Modes::Set => {
+                let mut place = spot.above;
+                place.push(spot.name);
+                self.modes.push((place, mode));
+            }
+            Modes::Noted => {
+                self.noted.modes.insert(spot.inside(), mode);
+            }
+        }
         Ok(())
     }
 
@@ -191,10 +268,13 @@ impl Tree {
     }
 
     /// A second name of a file that is in the folder already.
-    fn hard_link(&self, spot: &Spot, target: &Path) -> Result<(), UnpackError> {
+    fn hard_link(&mut self, spot: &Spot, target: &Path) -> Result<(), UnpackError> {
         let Some(first) = self::spot(target)? else {
             return Err(UnpackError::Escapes { path: target.to_owned() });
         };
+        if let Some(mode) = self.noted.modes.get(&first.inside()).copied() {
+            self.noted.modes.insert(spot.inside(), mode);
+        }
         let from = self.open(&first.above, &first.path)?;
         self.appear(spot, |folder, passing| {
             linkat(&from, &first.name, folder, passing, AtFlags::empty()).map_err(|error| spot.failed(error))
@@ -237,17 +317,22 @@ impl Tree {
     }
 
     /// Folders get their modes last, since they may not be writable with them; inner ones first.
-    fn close(mut self) -> Result<(), UnpackError> {
+    fn close(mut self) -> Result<Noted, UnpackError> {
         for (place, mode) in std::mem::take(&mut self.modes).into_iter().rev() {
             let path: PathBuf = place.iter().collect();
             let folder = self.open(&place, &path)?;
             draft::set_mode(&File::from(folder), mode).map_err(|source| UnpackError::Write { path, source })?;
         }
-        Ok(())
+        Ok(self.noted)
     }
 }
 
 impl Spot {
+    /// Its path from the folder's root.
+    fn inside(&self) -> PathBuf {
+        self.above.iter().chain([&self.name]).collect()
+    }
+
     fn failed(&self, error: Errno) -> UnpackError {
         refused(&self.path, error)
     }

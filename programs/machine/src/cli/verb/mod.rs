@@ -18,6 +18,8 @@ pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod start;
 pub(crate) mod stop;
+#[expect(dead_code, reason = "it becomes a verb with the projects that have copied folders")]
+pub(crate) mod sync;
 pub(crate) mod template;
 pub(crate) mod top;
 pub(crate) mod version;

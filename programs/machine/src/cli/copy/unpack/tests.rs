@@ -25,7 +25,11 @@ impl Scene {
     }
 
     fn unpack(&self, stream: &[u8]) -> Result<(), UnpackError> {
-        unpack(stream, &self.folder.path().join("in"), Root::Ours, &ProgressBar::hidden())
+        self.take(stream, Unpacking::all(Root::Ours)).map(drop)
+    }
+
+    fn take(&self, stream: &[u8], how: Unpacking) -> Result<Noted, UnpackError> {
+        unpack(stream, &self.folder.path().join("in"), how, &ProgressBar::hidden())
     }
 
     /// The stream is refused, and nothing came to be outside.
@@ -169,4 +173,45 @@ fn modes_are_kept_but_not_setuid() {
     scene.unpack(&builder.into_inner().unwrap()).unwrap();
     let mode = |name| fs::metadata(scene.inside(name)).unwrap().mode() & 0o7777;
     assert_eq!((mode("d"), mode("d/x"), mode(".")), (0o555, 0o711, 0o750));
+}
+
+/// As a folder comes back whose guest is not trusted.
+fn bounded(bytes: u64, entries: u64) -> Unpacking {
+    let selection = Selection { special: Special::Skipped, left_out: vec!["out".into()] };
+    let allowance = Allowance::Left { bytes, entries, names: 1 << 20 };
+    Unpacking { root: Root::Theirs, modes: Modes::Noted, selection, allowance }
+}
+
+#[test]
+fn no_more_is_taken_than_is_allowed() {
+    let scene = Scene::new();
+    let two = stream(&[(FILE, "a", "", b"x"), (FILE, "b", "", b"x")]);
+    assert!(matches!(scene.take(&two, bounded(1 << 20, 1)), Err(UnpackError::TooMuch { .. })));
+    assert!(matches!(scene.take(&two, bounded(5000, 9)), Err(UnpackError::TooMuch { .. })));
+    assert!(scene.take(&two, bounded(1 << 20, 2)).is_ok());
+    let mut claim = header(FILE, "huge", "", 1 << 40).as_bytes().to_vec();
+    claim.extend([0; 1024]);
+    assert!(matches!(scene.take(&claim, bounded(1 << 30, 9)), Err(UnpackError::TooMuch { .. })));
+    let mut builder = Builder::new(Vec::new());
+    builder.append_data(&mut header(FILE, "", "", 0), "d/".repeat(400) + "x", io::empty()).unwrap();
+    let deep = builder.into_inner().unwrap();
+    assert!(matches!(scene.take(&deep, bounded(1 << 20, 9)), Err(UnpackError::TooMuch { .. })));
+}
+
+#[test]
+fn what_is_noted_is_readable_here_and_what_is_left_out_does_not_come() {
+    let scene = Scene::new();
+    let mut builder = Builder::new(Vec::new());
+    for (kind, name) in [(EntryType::Directory, "./d"), (FILE, "./d/x"), (FILE, "./out/y"), (EntryType::Fifo, "./p")] {
+        let mut header = header(kind, name, "", 0);
+        header.set_mode(0);
+        header.set_cksum();
+        builder.append(&header, io::empty()).unwrap();
+    }
+    let noted = scene.take(&builder.into_inner().unwrap(), bounded(1 << 20, 9)).unwrap();
+    assert_eq!(noted.modes, BTreeMap::from([("d".into(), 0), ("d/x".into(), 0)]));
+    assert_eq!(noted.skipped, [PathBuf::from("p")]);
+    let mode = |name| fs::metadata(scene.inside(name)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("d"), mode("d/x")), (0o700, 0o600));
+    assert!(!scene.inside("out").exists());
 }
