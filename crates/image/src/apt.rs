@@ -55,7 +55,7 @@ pub enum AptError {
 /// A package at one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Package {
-    pub(crate) name: String,
+    name: String,
     pub(crate) version: String,
     depends: String,
 }

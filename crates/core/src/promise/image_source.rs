@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::code::Code;
 use crate::digest::Digest;
 use crate::name::TemplateName;
+use crate::recipe::Recipe;
 use crate::refusal::Refusal;
 use crate::size::MiB;
 use crate::stage::Progress;
@@ -20,15 +21,14 @@ pub trait ImageSource: Send + Sync {
     async fn pin(&self, name: &TemplateName) -> Result<Digest, ImageError>;
 
     /// Builds a template. One whose ingredients are unchanged is not built again.
-    async fn build(
-        &self,
-        name: &TemplateName,
-        fresh: Freshness,
-        progress: &Progress,
-    ) -> Result<TemplateInfo, ImageError>;
+    async fn build(&self, order: &TemplateOrder, progress: &Progress) -> Result<TemplateInfo, ImageError>;
 
     /// Every template here.
     async fn list(&self) -> Result<Vec<TemplateInfo>, ImageError>;
+
+    /// Takes the name away, and the template with it if no other name stands for it. The caller makes sure that no
+    /// machine stands on it.
+    async fn remove(&self, name: &TemplateName) -> Result<Removed, ImageError>;
 
     /// The files that boot a template.
     async fn parts(&self, template: &Digest) -> Result<BootParts, ImageError>;
@@ -45,6 +45,48 @@ pub enum Ground<'a> {
     Template(&'a Digest),
     /// A disk that was laid over a template and is never written again.
     Frozen(&'a Path),
+}
+
+/// A template to be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateOrder {
+    /// What it shall be called.
+    pub name: TemplateName,
+    /// What it is made of.
+    pub from: MadeOf,
+    /// Whether an unchanged one is built again.
+    pub fresh: Freshness,
+}
+
+/// What a template is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MadeOf {
+    /// What the name stands for: the plain base for `base`, for others what they were built of before.
+    Name,
+    /// A recipe.
+    Recipe(Recipe),
+    /// The disk of a machine that is at rest.
+    Disk(RestingDisk),
+}
+
+/// A disk that nobody writes, with the file system of a machine on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestingDisk {
+    /// A copy of it, or the disk itself: read, and never changed.
+    pub path: PathBuf,
+    /// The template that its machine was made of.
+    pub parent: Digest,
+    /// What tells one state of the disk from the next: the same parent and key are one template.
+    pub key: String,
+}
+
+/// What became of a template whose name was taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone.
+    Template(Digest),
+    /// Another name stands for it.
+    NameOnly(Digest),
 }
 
 /// Whether an unchanged template is built again.
@@ -71,6 +113,8 @@ pub struct TemplateInfo {
     pub kernel: String,
     /// How many packages it holds.
     pub packages: u64,
+    /// The digest of its recipe; of a machine's disk there is none.
+    pub recipe: Option<Digest>,
     /// Whether this call built it.
     pub built_now: bool,
 }
@@ -88,6 +132,9 @@ pub struct BootParts {
     pub root: PathBuf,
     /// The root disk's size as a guest sees it.
     pub root_size: MiB,
+    /// A line for the guest's shell that succeeds once its services do their work; until then the guest is not
+    /// kept as an image.
+    pub ready: Option<String>,
 }
 
 /// Why a template cannot be had.
@@ -135,6 +182,14 @@ pub enum ImageError {
         /// Which.
         name: String,
     },
+    /// What was asked for cannot be: an ingredient that nobody has, a name that cannot be one.
+    #[error("{what}")]
+    Invalid {
+        /// What cannot be.
+        what: String,
+        /// What to ask for instead.
+        hint: String,
+    },
     /// The build failed.
     #[error("cannot {tried}: {detail}")]
     Failed {
@@ -162,8 +217,9 @@ impl From<ImageError> for Refusal {
             ImageError::DiskFull { .. } => Self::new(Code::DiskFull, message)
                 .hint("free some space, or give MACHINE_HOME a larger disk; nothing was left behind"),
             ImageError::NotBuildable { .. } => {
-                Self::new(Code::TemplateNotFound, message).hint("this version builds: base")
+                Self::new(Code::TemplateNotFound, message).hint("say what it is made of: `machine template build --help`")
             }
+            ImageError::Invalid { hint, .. } => Self::new(Code::InvalidRequest, message).hint(hint),
             ImageError::Failed { .. } => Self::new(Code::BuildError, message),
         }
     }

@@ -16,6 +16,7 @@ fn identity(root: &[u8]) -> Identity {
         vmlinux: part(b"kernel"),
         modules: vec![manifest::ModulePart { file: "a.ko".to_owned(), part: part(b"module") }],
         packages: vec!["a=1".to_owned()],
+        ready: None,
     }
 }
 
@@ -25,7 +26,7 @@ fn sealed(images: &Path, name: &str, root: &[u8]) -> Template {
     fs::write(folder.join(ROOT_DISK), root).unwrap();
     fs::write(folder.join(VMLINUX), b"kernel").unwrap();
     fs::write(folder.join(MODULES).join("a.ko"), b"module").unwrap();
-    let manifest = Manifest::new(name, jiff::Timestamp::UNIX_EPOCH, identity(root));
+    let manifest = Manifest::new(name, jiff::Timestamp::UNIX_EPOCH, manifest::Origin::default(), identity(root));
     seal(images, Sealed { folder: &folder, manifest: &manifest }).unwrap();
     Template::load(images, name).unwrap()
 }
