@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use machine_core::Progress;
+use machine_core::promise::image_source::Rest;
 use machine_core::stage::Stage;
 
 use crate::build::{BuildError, Built, Rebuild, Workshop};
@@ -39,6 +40,7 @@ pub(crate) struct DiskRequest {
     pub(crate) images: PathBuf,
     pub(crate) name: String,
     pub(crate) disk: PathBuf,
+    pub(crate) rest: Rest,
     pub(crate) parent: Digest,
     pub(crate) key: String,
     pub(crate) rebuild: Rebuild,
@@ -63,6 +65,9 @@ pub(crate) fn keep(request: &DiskRequest, report: &Progress) -> Result<Built, Bu
     let workshop = Workshop::open(images, base.manifest.identity.root_disk.bytes + own + SPARE)?;
     let image = workshop.template.join(ROOT_DISK);
     during(Stage::Build, report, |heard| convert(disk, &image, heard))?;
+    if !request.rest.lasts() {
+        return Err(BuildError::Restless { disk: disk.clone() });
+    }
     let packages = during(Stage::Disk, report, |heard| finish(&image, &workshop.folder, heard))?;
     during(Stage::Seal, report, |_| {
         take_kernel(&base, &workshop.template)?;

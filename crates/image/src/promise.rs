@@ -72,14 +72,19 @@ impl LocalImages {
         let request = BuildRequest { name, ..BuildRequest::new(&self.images, rebuild, Timestamp::now()) };
         match &order.from {
             MadeOf::Name => Ok(Work::Recipe(BuildRequest { recipe: self.known_recipe(&order.name)?, ..request })),
+            MadeOf::Recipe(recipe) if request.name == BASE && !recipe.is_plain() => Err(ImageError::Invalid {
+                what: format!("{BASE} is the template without a recipe"),
+                hint: "choose another name".to_owned(),
+            }),
             MadeOf::Recipe(recipe) => Ok(Work::Recipe(BuildRequest { recipe: recipe.clone(), ..request })),
-            MadeOf::Disk(RestingDisk { path, parent, key }) => {
+            MadeOf::Disk(RestingDisk { path, rest, parent, key }) => {
                 let parent = Digest::try_from(parent.hex().to_owned());
                 let BuildRequest { images, name, rebuild, now, .. } = request;
                 Ok(Work::Disk(DiskRequest {
                     images,
                     name,
                     disk: path.clone(),
+                    rest: rest.clone(),
                     parent: parent.map_err(|error| failed("read a digest", &error))?,
                     key: key.clone(),
                     rebuild,

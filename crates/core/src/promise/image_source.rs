@@ -1,6 +1,8 @@
 //! Where templates come from: a name becomes a digest, a digest becomes bootable parts.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -48,7 +50,7 @@ pub enum Ground<'a> {
 }
 
 /// A template to be built.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct TemplateOrder {
     /// What it shall be called.
     pub name: TemplateName,
@@ -59,7 +61,7 @@ pub struct TemplateOrder {
 }
 
 /// What a template is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum MadeOf {
     /// What the name stands for: the plain base for `base`, for others what they were built of before.
     Name,
@@ -70,14 +72,39 @@ pub enum MadeOf {
 }
 
 /// A disk that nobody writes, with the file system of a machine on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RestingDisk {
-    /// A copy of it, or the disk itself: read, and never changed.
+    /// The disk: read, and never changed.
     pub path: PathBuf,
+    /// Asked once it was read.
+    pub rest: Rest,
     /// The template that its machine was made of.
     pub parent: Digest,
     /// What tells one state of the disk from the next: the same parent and key are one template.
     pub key: String,
+}
+
+/// Whether nobody began to write a disk since it was said to rest.
+#[derive(Clone)]
+pub struct Rest(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Rest {
+    /// What `lasts` says.
+    pub fn new(lasts: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(lasts))
+    }
+
+    /// Whether it lasts.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Rest").field(&self.lasts()).finish()
+    }
 }
 
 /// What became of a template whose name was taken away.
@@ -190,6 +217,9 @@ pub enum ImageError {
         /// What to ask for instead.
         hint: String,
     },
+    /// The machine whose disk was read did not rest.
+    #[error("the machine was started while its disk was read")]
+    Restless,
     /// The build failed.
     #[error("cannot {tried}: {detail}")]
     Failed {
@@ -220,6 +250,9 @@ impl From<ImageError> for Refusal {
                 Self::new(Code::TemplateNotFound, message).hint("say what it is made of: `machine template build --help`")
             }
             ImageError::Invalid { hint, .. } => Self::new(Code::InvalidRequest, message).hint(hint),
+            ImageError::Restless => {
+                Self::new(Code::MachineNotReady, message).hint("stop it, then build again").reason("not_stopped")
+            }
             ImageError::Failed { .. } => Self::new(Code::BuildError, message),
         }
     }

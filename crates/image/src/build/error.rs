@@ -38,6 +38,12 @@ pub enum BuildError {
         /// What the host has.
         here: String,
     },
+    /// The machine did not rest while its disk was read.
+    #[error("the machine was started while its disk was read: {}", disk.display())]
+    Restless {
+        /// The disk.
+        disk: PathBuf,
+    },
     /// There is no root file system.
     #[error(transparent)]
     Rootfs(#[from] RootfsError),
@@ -80,7 +86,7 @@ impl BuildError {
             Self::Registry(error) => error.hint(),
             Self::OtherRelease { here, .. } => Some(format!("leave the base out, or ask for {here}")),
             Self::Apt(AptError::NoPackage { .. }) => Some("look for its name: `apt-cache search`".to_owned()),
-            Self::DiskFull { .. } | Self::Io { .. } => None,
+            Self::DiskFull { .. } | Self::Io { .. } | Self::Restless { .. } => None,
             Self::Tool(_) | Self::Apt(_) | Self::Kernel(_) | Self::Rootfs(_) | Self::Disk(_) => {
                 self.tool().and_then(ToolError::hint)
             }
@@ -105,6 +111,7 @@ impl BuildError {
             | Self::Template(_)
             | Self::Registry(_)
             | Self::OtherRelease { .. }
+            | Self::Restless { .. }
             | Self::Io { .. }
             | Self::DiskFull { .. } => None,
         }
@@ -131,6 +138,7 @@ impl BuildError {
             | Self::Sources(_)
             | Self::Registry(_)
             | Self::OtherRelease { .. }
+            | Self::Restless { .. }
             | Self::Template(_) => matches!(self.tool(), Some(ToolError::DiskFull { .. })),
         }
     }

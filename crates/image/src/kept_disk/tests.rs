@@ -58,6 +58,7 @@ fn request(images: &Path, name: &str, base: &Template, disk: &Path) -> DiskReque
         images: images.to_owned(),
         name: name.to_owned(),
         disk: disk.to_owned(),
+        rest: Rest::new(|| true),
         parent: base.digest.clone(),
         key: "one".to_owned(),
         rebuild: Rebuild::WhenChanged,
@@ -113,6 +114,17 @@ fn the_same_state_of_a_disk_is_kept_once_whatever_it_is_called() {
     assert_eq!((second.digest, second.name.as_str()), (first.digest.clone(), "second"));
     let Built::New(other) = keep("other", "two") else { panic!("it was there already") };
     assert_ne!(other.digest, first.digest);
+}
+
+#[test]
+fn a_machine_that_was_started_meanwhile_has_no_template() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("images");
+    let base = parent(&images, &files(folder.path()));
+    let Some(disk) = disk(folder.path(), &base) else { return };
+    let started = DiskRequest { rest: Rest::new(|| false), ..request(&images, "mine", &base, &disk) };
+    assert!(matches!(keep(&started, &Progress::silent()), Err(BuildError::Restless { .. })));
+    assert!(Template::load(&images, "mine").is_err());
 }
 
 #[test]

@@ -69,6 +69,7 @@ fn asked_amiss(error: &BuildError) -> Option<String> {
         | BuildError::Disk(_)
         | BuildError::Template(_)
         | BuildError::Io { .. }
+        | BuildError::Restless { .. }
         | BuildError::DiskFull { .. } => None,
     }
 }
@@ -77,6 +78,9 @@ impl From<BuildError> for ImageError {
     fn from(error: BuildError) -> Self {
         if error.is_disk_full() {
             return Self::DiskFull { tried: "build a template".to_owned() };
+        }
+        if let BuildError::Restless { .. } = error {
+            return Self::Restless;
         }
         if let Some(what) = asked_amiss(&error) {
             return Self::Invalid { what, hint: error.hint().unwrap_or_default() };
