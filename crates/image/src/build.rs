@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use machine_core::stage::Stage;
 use machine_core::{Progress, Recipe};
 
-use crate::apt::PrivateApt;
+use crate::apt::{Package, PrivateApt};
 use crate::debian::{Finish, Rootfs};
 use crate::disk::RootDisk;
 use crate::kernel::{self, UnpackedKernel};
@@ -145,12 +145,16 @@ fn check_packages(workshop: &Workshop, inputs: &Inputs, report: &Progress) -> Re
     }
     during(Stage::Resolve, report, |heard| {
         let apt = PrivateApt::prepare(&workshop.folder.join("apt-main"), &inputs.sources, heard)?;
-        for package in &inputs.ingredients.apt {
-            apt.show(package, heard)?;
-        }
-        let python = apt.show("python3", heard)?.version;
-        Ok(python.split('.').take(2).collect::<Vec<_>>().join("."))
+        let found = apt.show_all(&inputs.ingredients.apt, heard)?;
+        Ok(python_of(&found).unwrap_or_default())
     })
+}
+
+/// The guest's Python among its packages, as 3.11.
+fn python_of(packages: &[Package]) -> Option<String> {
+    let version =
+        packages.iter().find_map(|package| package.to_string().strip_prefix("python3=").map(str::to_owned))?;
+    Some(version.split('.').take(2).collect::<Vec<_>>().join("."))
 }
 
 /// What the host's other clients bring; nothing where nobody asks for it.
@@ -166,8 +170,7 @@ fn go_shopping(
         return Ok(Bought::default());
     }
     let shopping = Shopping { npm, pip, python, target: local };
-    let bought =
-        during(Stage::Fetch, report, |heard| shopping.go(&workshop.folder, workshop.ownership, heard))?;
+    let bought = during(Stage::Fetch, report, |heard| shopping.go(&workshop.folder, workshop.ownership, heard))?;
     Ok(bought)
 }
 

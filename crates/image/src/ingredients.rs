@@ -20,6 +20,8 @@ const DOCKER_READY: &str = "docker info >/dev/null 2>&1";
 const SCRIPTS_SERVICE: &str = include_str!("ingredients/npm-scripts.sh");
 /// There once they ran; the service's own word.
 const SCRIPTS_DONE: &str = "/var/lib/machine/npm-scripts-done";
+/// There while their last run is one that failed.
+const SCRIPTS_FAILED: &str = "/run/machine-npm-scripts-failed";
 /// Runs in the guest's file system once the base's own set-up is done.
 pub(crate) const RECIPE_SETUP: &str = include_str!("debian/recipe.sh");
 /// What a build needs for a while: most of it for the unpacked packages, each of which is there several times.
@@ -95,8 +97,12 @@ impl Ingredients {
         }
         let text = SCRIPTS_SERVICE.replace("PACKAGES", &packages.join(" "));
         self.files.push(OwnFile { path: "etc/machine/services/npm-scripts", mode: 0o755, text });
-        let done = format!("test -e {SCRIPTS_DONE}");
-        self.ready = Some(self.ready.take().map_or(done.clone(), |ready| format!("{done} && {ready}")));
+        // One that failed is not waited for: it is tried again by a machine that boots, with its network.
+        let done = format!("test -e {SCRIPTS_DONE} || {{ test ! -e {SCRIPTS_FAILED} || exit 1; false; }}");
+        self.ready = Some(match self.ready.take() {
+            Some(ready) => format!("{{ {done}; }} && {ready}"),
+            None => done,
+        });
     }
 
     /// What of it is not the recipe's own text and yet decides the template; nothing for the plain base.
@@ -195,6 +201,21 @@ mod tests {
         assert!(beside.setup.unwrap().contains("replaced=''"));
         let instead = of(r#"{"user":{"name":"ann","uid":1000}}"#);
         assert!(instead.sudoers.is_empty() && instead.setup.unwrap().contains("replaced='user'"));
+    }
+
+    #[test]
+    fn scripts_of_npm_packages_run_in_the_guest_and_are_waited_for() {
+        let mut both = of(r#"{"containers":"docker","npm":["x"]}"#);
+        let before = both.clone();
+        both.run_once(&[]);
+        assert_eq!(both, before);
+        both.run_once(&["x".to_owned(), "@a/b".to_owned()]);
+        let service = both.files.last().unwrap();
+        assert!(service.mode == 0o755 && service.text.contains("--foreground-scripts x @a/b"));
+        for told in [SCRIPTS_DONE, SCRIPTS_FAILED] {
+            assert!(service.text.contains(told), "{told}");
+        }
+        assert!(both.ready.unwrap().ends_with(&format!("&& {DOCKER_READY}")));
     }
 
     #[test]

@@ -145,9 +145,10 @@ fn length(file: &File) -> io::Result<u64> {
         Ok::<_, io::Error>(u64::from(u32::from_le_bytes(bytes)))
     };
     let (blocks, scale) = (word(4)?, word(24)?);
-    1024_u64.checked_shl(u32::try_from(scale).unwrap_or(u32::MAX)).and_then(|size| size.checked_mul(blocks)).ok_or_else(
-        || io::Error::new(io::ErrorKind::InvalidData, "the file system says it has an impossible length"),
-    )
+    1024_u64
+        .checked_shl(u32::try_from(scale).unwrap_or(u32::MAX))
+        .and_then(|size| size.checked_mul(blocks))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the file system says it has an impossible length"))
 }
 
 /// The parent's kernel is this one's: the same files, by names of their own where the file system has those.

@@ -61,10 +61,8 @@ impl LocalImages {
     /// What an order means here and now.
     fn read(&self, order: &TemplateOrder) -> Result<Work, ImageError> {
         let name = bare(&order.name).to_owned();
-        check_name(&name).map_err(|error| ImageError::Invalid {
-            what: error.to_string(),
-            hint: error.hint().unwrap_or_default(),
-        })?;
+        check_name(&name)
+            .map_err(|error| ImageError::Invalid { what: error.to_string(), hint: error.hint().unwrap_or_default() })?;
         let rebuild = match order.fresh {
             Freshness::Reuse => Rebuild::WhenChanged,
             Freshness::Rebuild => Rebuild::Always,

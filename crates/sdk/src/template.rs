@@ -23,11 +23,7 @@ impl Client {
     ///
     /// # Errors
     /// A refusal, or the server cannot be reached.
-    pub async fn create_template(
-        &self,
-        wish: &NewTemplate,
-        on_report: OnReport<'_>,
-    ) -> Result<TemplateInfo, SdkError> {
+    pub async fn create_template(&self, wish: &NewTemplate, on_report: OnReport<'_>) -> Result<TemplateInfo, SdkError> {
         self.work_on_template(Call::new(Method::POST, "/v1/templates"), Asking::With(wish), on_report).await
     }
 

@@ -246,9 +246,8 @@ impl From<ImageError> for Refusal {
             }
             ImageError::DiskFull { .. } => Self::new(Code::DiskFull, message)
                 .hint("free some space, or give MACHINE_HOME a larger disk; nothing was left behind"),
-            ImageError::NotBuildable { .. } => {
-                Self::new(Code::TemplateNotFound, message).hint("say what it is made of: `machine template build --help`")
-            }
+            ImageError::NotBuildable { .. } => Self::new(Code::TemplateNotFound, message)
+                .hint("say what it is made of: `machine template build --help`"),
             ImageError::Invalid { hint, .. } => Self::new(Code::InvalidRequest, message).hint(hint),
             ImageError::Restless => {
                 Self::new(Code::MachineNotReady, message).hint("stop it, then build again").reason("not_stopped")

@@ -32,7 +32,9 @@ pub enum BadIngredient {
     #[error("not a Debian package's name: '{0}' (lower-case letters, digits, '+', '-' and '.')")]
     Apt(String),
     /// Not a package of the npm registry.
-    #[error("not a package of the npm registry: '{0}' (a name, or a name with a range: left-pad@^1.3; no address, no path)")]
+    #[error(
+        "not a package of the npm registry: '{0}' (a name, or a name with a range: left-pad@^1.3; no address, no path)"
+    )]
     Npm(String),
     /// Not a Python package.
     #[error("not a Python package: '{0}' (a name, or a name with a version: requests==2.31; no address, no path)")]
@@ -183,8 +185,28 @@ mod tests {
         check::<NpmSpec>(
             &["left-pad", "left-pad@1.3.0", "@a/b", "@a/b@^1 || >=2 <3", "JSONStream", "x@next", "x@*", "x@~1.2"],
             &[
-                "", "-g", "./x", "../x", "~/x", "a/b", "git+ssh://a", "x@git+ssh://a", "x@npm:y", "x@file:y", "x@../y",
-                "x@./y", "x@a/b", "x.tgz", "x@y.tgz", "x@http://a", "github:a/b", "@a", "@/b", "x@", "x@\ty", "x@#y",
+                "",
+                "-g",
+                "./x",
+                "../x",
+                "~/x",
+                "a/b",
+                "git+ssh://a",
+                "x@git+ssh://a",
+                "x@npm:y",
+                "x@file:y",
+                "x@../y",
+                "x@./y",
+                "x@a/b",
+                "x.tgz",
+                "x@y.tgz",
+                "x@http://a",
+                "github:a/b",
+                "@a",
+                "@/b",
+                "x@",
+                "x@\ty",
+                "x@#y",
             ],
         );
         assert_eq!("@a/b@1".parse::<NpmSpec>().unwrap().name(), "@a/b");
@@ -196,8 +218,21 @@ mod tests {
         check::<PipSpec>(
             &["requests", "requests==2.31.0", "x[a,b]>=1,<2", "ruamel.yaml", "x~=1.4", "x==1.*", "x!=1.0"],
             &[
-                "", "-r", "--pre", ".", "./x", "a/b", "x @ http://a", "git+http://a", "x;y", "x[a", "x[]", "x==", "x.whl",
-                "x ==1", "x[a]b==1",
+                "",
+                "-r",
+                "--pre",
+                ".",
+                "./x",
+                "a/b",
+                "x @ http://a",
+                "git+http://a",
+                "x;y",
+                "x[a",
+                "x[]",
+                "x==",
+                "x.whl",
+                "x ==1",
+                "x[a]b==1",
             ],
         );
     }

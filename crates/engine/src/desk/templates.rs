@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use machine_core::promise::image_source::{
-    Freshness, MadeOf, Removed, Rest, RestingDisk, TemplateInfo, TemplateOrder,
-};
+use machine_core::promise::image_source::{Freshness, MadeOf, Removed, Rest, RestingDisk, TemplateInfo, TemplateOrder};
 use machine_core::{Code, Digest, Machine, Owner, Progress, Recipe, Refusal, State, TemplateName};
 
 use super::Desk;

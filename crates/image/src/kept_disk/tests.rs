@@ -84,9 +84,7 @@ fn a_kept_disk_has_its_machines_files_and_not_its_machines_identity() {
         panic!("it was there already")
     };
     kept.check(crate::Check::Digests).unwrap();
-    let content = |path: &str| {
-        String::from_utf8(scrub::read(&kept.root_disk(), path).unwrap()).unwrap()
-    };
+    let content = |path: &str| String::from_utf8(scrub::read(&kept.root_disk(), path).unwrap()).unwrap();
     assert_eq!(content("/root/work"), "done");
     assert_eq!(content("/etc/ssh/sshd_config"), "ours");
     assert_eq!((content("/etc/machine-id"), content("/etc/hostname")), (String::new(), "machine\n".to_owned()));

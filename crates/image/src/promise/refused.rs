@@ -59,9 +59,7 @@ fn asked_amiss(error: &BuildError) -> Option<String> {
             Some(error.to_string())
         }
         BuildError::Apt(AptError::Tool(_) | AptError::Prepare { .. } | AptError::NoFile { .. })
-        | BuildError::Registry(
-            RegistryError::Tool(_) | RegistryError::Layout { .. } | RegistryError::File { .. },
-        )
+        | BuildError::Registry(RegistryError::Tool(_) | RegistryError::Layout { .. } | RegistryError::File { .. })
         | BuildError::Sources(_)
         | BuildError::Tool(_)
         | BuildError::Kernel(_)

@@ -90,12 +90,7 @@ pub(crate) struct Bought {
 
 impl Shopping<'_> {
     /// Fetches everything, with the help of the folder `work`.
-    pub(crate) fn go(
-        &self,
-        work: &Path,
-        ownership: Ownership,
-        heard: &dyn Fn(&str),
-    ) -> Result<Bought, RegistryError> {
+    pub(crate) fn go(&self, work: &Path, ownership: Ownership, heard: &dyn Fn(&str)) -> Result<Bought, RegistryError> {
         let mut bought = Bought::default();
         if !self.npm.is_empty() {
             bought = npm::install(self.npm, &work.join("npm"), self.target, ownership, heard)?;

@@ -48,9 +48,22 @@ pub(super) fn install(
     ownership: Ownership,
     heard: &dyn Fn(&str),
 ) -> Result<Bought, RegistryError> {
+    let settings = own_settings(heard)?;
+    install_with(&settings, specs, work, target, ownership, heard)
+}
+
+fn install_with(
+    settings: &[u8],
+    specs: &[String],
+    work: &Path,
+    target: &Path,
+    ownership: Ownership,
+    heard: &dyn Fn(&str),
+) -> Result<Bought, RegistryError> {
     let tree = work.join("tree");
     fs::create_dir_all(&tree).map_err(at(&tree))?;
-    configure(work, heard)?;
+    let copy = work.join("npmrc");
+    fs::write(&copy, settings).map_err(at(&copy))?;
     let mut command = guarded::command(NPM, work, ownership)?;
     let place = guarded::PLACE;
     command.args(["install", "--global", "--prefix", &format!("{place}/tree"), "--cache", &format!("{place}/cache")]);
@@ -67,15 +80,12 @@ pub(super) fn install(
     Ok(bought)
 }
 
-/// The building user's own settings, in a file that nobody may read for as long as it takes.
-fn configure(work: &Path, heard: &dyn Fn(&str)) -> Result<(), RegistryError> {
+/// The building user's own settings: nobody reads a copy of them, for as long as it takes. Most users have none.
+fn own_settings(heard: &dyn Fn(&str)) -> Result<Vec<u8>, RegistryError> {
     let mut ask = NPM.command()?;
-    ask.args(["config", "get", "userconfig"]).current_dir(work);
+    ask.args(["config", "get", "userconfig"]).current_dir("/");
     let answer = NPM.run(ask, heard)?;
-    let path = String::from_utf8_lossy(&answer).trim().to_owned();
-    let settings = fs::read(&path).unwrap_or_default();
-    let copy = work.join("npmrc");
-    fs::write(&copy, settings).map_err(at(&copy))
+    Ok(fs::read(String::from_utf8_lossy(&answer).trim()).unwrap_or_default())
 }
 
 /// Of Node.js the program alone: its package also holds what compilers would want.
@@ -154,7 +164,9 @@ fn refused(error: ToolError) -> RegistryError {
     let quoted = |line: &str| line.split('\'').nth(1).map(str::to_owned);
     let missing = last_lines.lines().find_map(|line| match line {
         line if line.contains("is not in this registry") || line.contains("could not be found") => quoted(line),
-        line => line.split_once("No matching version found for ").map(|(_, rest)| rest.trim_end_matches('.').to_owned()),
+        line => {
+            line.split_once("No matching version found for ").map(|(_, rest)| rest.trim_end_matches('.').to_owned())
+        }
     });
     match missing {
         Some(package) => RegistryError::NoPackage { client: "npm", package },
@@ -177,6 +189,22 @@ mod tests {
         let old = failed("npm error code ETARGET\nnpm error notarget No matching version found for cowsay@99.");
         assert!(matches!(old, RegistryError::NoPackage { package, .. } if package == "cowsay@99"));
         assert!(matches!(failed("npm error something else"), RegistryError::Tool(_)));
+    }
+
+    #[test]
+    fn a_registry_that_nobody_answers_for_is_said_to_be_unreachable() {
+        let folder = tempfile::tempdir().unwrap();
+        // Without npm there is nothing to ask with, and a build says so.
+        if NPM.find().is_err() {
+            return;
+        }
+        let (settings, specs) = (b"registry=http://127.0.0.1:1/\n", ["cowsay".to_owned()]);
+        let (work, target) = (folder.path().join("npm"), folder.path().join("local"));
+        let ownership = Ownership::of_this_process();
+        let error = install_with(settings, &specs, &work, &target, ownership, &|_| ()).unwrap_err();
+        let RegistryError::Tool(ToolError::MirrorUnreachable { tool, .. }) = &error else { panic!("{error:?}") };
+        assert_eq!(*tool, "npm");
+        assert!(error.hint().unwrap().contains("npm ping") && !target.exists());
     }
 
     #[test]

@@ -86,9 +86,7 @@ fn origin(wish: &template::NewTemplate) -> Result<TemplateFrom, Refusal> {
         (None, Some(_), Some(key)) if key.is_empty() || key.len() > LONGEST_KEY => {
             Err(invalid(format!("key: 1 to {LONGEST_KEY} bytes")))
         }
-        (None, Some(reference), key) => {
-            Ok(TemplateFrom::Machine { reference: reference.clone(), key: key.clone() })
-        }
+        (None, Some(reference), key) => Ok(TemplateFrom::Machine { reference: reference.clone(), key: key.clone() }),
     }
 }
 

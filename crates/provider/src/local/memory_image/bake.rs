@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! turn taken ──▶ found after all
-//!      └──▶ disk laid ──▶ booted ──▶ its services ready ──▶ warmed up ──▶ settled ──▶ paused, saved, quit ──▶ kept; sealed later
-//!                └────────────┴───── any failure ─────┴──────────────┴──▶ nothing left
+//!      └──▶ disk laid ──▶ booted ──▶ services ready ──▶ warmed up ──▶ settled ──▶ paused, saved, quit ──▶ kept
+//!                └─────────────── any failure ───────────────────────────────┴──▶ nothing left
 //! ```
 //! The booting machine is an entry of the machines' folder like any other, and on no ledger: what a killed
 //! server leaves of it is removed as an orphan, and the unfinished image by the store's sweep.

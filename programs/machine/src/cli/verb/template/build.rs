@@ -108,11 +108,9 @@ pub(crate) struct RecipeArguments {
 pub(super) async fn build(asked: BuildArguments, desk: &Desk) -> Result<u8, Failure> {
     let wish = asked.wish()?;
     let mut progress = Progress::new(&desk.voice, Trace::Kept);
-    let build = async |client: &machine_sdk::Client| {
-        match &wish {
-            Wish::Known(how) => client.build_template(&asked.template, how, &mut |report| progress.tell(&report)).await,
-            Wish::New(new) => client.create_template(new, &mut |report| progress.tell(&report)).await,
-        }
+    let build = async |client: &machine_sdk::Client| match &wish {
+        Wish::Known(how) => client.build_template(&asked.template, how, &mut |report| progress.tell(&report)).await,
+        Wish::New(new) => client.create_template(new, &mut |report| progress.tell(&report)).await,
     };
     let template = desk.link.ask(build).await?;
     progress.done(&outcome(&template));
