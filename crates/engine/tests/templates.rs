@@ -101,9 +101,9 @@ impl Stage {
         self.desk.build_template(&owner(), new, &Progress::silent()).await
     }
 
-    async fn image(&self, name: &str) {
+    async fn image(&self, name: &str, memory: u64) {
         let template = name.parse().expect("a name");
-        let wish = NewImage { template, cpus: 1, memory: MiB(256), warm_up: None, anew: false };
+        let wish = NewImage { template, cpus: 1, memory: MiB(memory), warm_up: None, anew: false };
         let built = template_of(&self.desk, name).await;
         self.desk.image_of(&built, wish, &Progress::silent()).await.expect("made");
     }
@@ -128,8 +128,8 @@ async fn a_template_goes_with_its_memory_images_and_others_stay() {
     let stage = Stage::open().await;
     stage.make("tools", recipe()).await.expect("made");
     stage.make("plain", TemplateFrom::Recipe(Recipe::default())).await.expect("made");
-    stage.image("tools").await;
-    stage.image("plain").await;
+    stage.image("tools", 256).await;
+    stage.image("plain", 512).await;
     let gone = stage.desk.remove_template(&"tools".parse().expect("a name")).await.expect("removed");
     assert_eq!((gone.kept, gone.images.len()), (false, 1));
     let left = stage.desk.images().await.expect("listed");
@@ -143,7 +143,7 @@ async fn of_two_names_the_first_takes_nothing_with_it() {
     let stage = Stage::open().await;
     stage.make("one", recipe()).await.expect("made");
     stage.make("two", recipe()).await.expect("made");
-    stage.image("one").await;
+    stage.image("one", 256).await;
     let name = |text: &str| text.parse::<TemplateName>().expect("a name");
     let first = stage.desk.remove_template(&name("one")).await.expect("removed");
     assert_eq!((first.kept, first.images), (true, Vec::new()));

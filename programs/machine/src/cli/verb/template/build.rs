@@ -129,7 +129,7 @@ enum Wish {
     /// What the name stands for.
     Known(BuildTemplate),
     /// Something that the request says.
-    New(NewTemplate),
+    New(Box<NewTemplate>),
 }
 
 impl BuildArguments {
@@ -146,7 +146,7 @@ impl BuildArguments {
             return Ok(Wish::Known(BuildTemplate { rebuild, image }));
         }
         let (name, from_machine, key) = (self.template.clone(), self.from_machine.clone(), self.key.clone());
-        Ok(Wish::New(NewTemplate { name, recipe, from_machine, key, rebuild, image }))
+        Ok(Wish::New(Box::new(NewTemplate { name, recipe, from_machine, key, rebuild, image })))
     }
 }
 
@@ -213,7 +213,7 @@ mod tests {
 
     fn new(line: &str) -> NewTemplate {
         match asked(line).unwrap() {
-            Wish::New(new) => new,
+            Wish::New(new) => *new,
             Wish::Known(how) => panic!("{how:?}"),
         }
     }
