@@ -129,10 +129,9 @@ fn cut(image: &Path, heard: &dyn Fn(&str)) -> Result<(), DiskError> {
     resize(&["-M"])?;
     let file = OpenOptions::new().read(true).write(true).open(image).map_err(at)?;
     let least = length(&file).map_err(at)?;
-    let whole = file.metadata().map_err(at)?.len();
     // First to its content alone, so that nothing of what was behind it is left.
     file.set_len(least).map_err(at)?;
-    file.set_len((least + FREE).next_multiple_of(1 << 20).min(whole.max(least))).map_err(at)?;
+    file.set_len((least + FREE).next_multiple_of(1 << 20)).map_err(at)?;
     resize(&[])?;
     Ok(())
 }

@@ -90,6 +90,9 @@ fn a_kept_disk_has_its_machines_files_and_not_its_machines_identity() {
     assert_eq!((content("/etc/machine-id"), content("/etc/hostname")), (String::new(), "machine\n".to_owned()));
     assert!(content("/etc/hosts").contains("127.0.1.1\tmachine") && content("/etc/resolv.conf").is_empty());
     assert!(content("/etc/ssh/ssh_host_ed25519_key").is_empty());
+    let image = File::open(kept.root_disk()).unwrap();
+    assert_eq!(length(&image).unwrap(), image.metadata().unwrap().len());
+    assert!(length(&image).unwrap() > FREE, "there is no room to work in");
     assert_eq!(kept.manifest.identity.packages, ["a=2"]);
     assert_eq!(kept.manifest.identity.ready.as_deref(), Some("true"));
     let mut check = E2FSCK.command().unwrap();
