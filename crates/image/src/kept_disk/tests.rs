@@ -45,7 +45,7 @@ fn files(folder: &Path) -> PathBuf {
         ("etc/ssh/ssh_host_ed25519_key", "secret"),
         ("etc/ssh/sshd_config", "ours"),
         ("var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nVersion: 2\n"),
-        ("root/work", "done"),
+        ("srv/work", "done"),
     ] {
         fs::create_dir_all(files.join(path).parent().unwrap()).unwrap();
         fs::write(files.join(path), text).unwrap();
@@ -85,7 +85,7 @@ fn a_kept_disk_has_its_machines_files_and_not_its_machines_identity() {
     };
     kept.check(crate::Check::Digests).unwrap();
     let content = |path: &str| String::from_utf8(scrub::read(&kept.root_disk(), path).unwrap()).unwrap();
-    assert_eq!(content("/root/work"), "done");
+    assert_eq!(content("/srv/work"), "done");
     assert_eq!(content("/etc/ssh/sshd_config"), "ours");
     assert_eq!((content("/etc/machine-id"), content("/etc/hostname")), (String::new(), "machine\n".to_owned()));
     assert!(content("/etc/hosts").contains("127.0.1.1\tmachine") && content("/etc/resolv.conf").is_empty());
