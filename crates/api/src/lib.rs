@@ -25,7 +25,7 @@ pub use machine::{CreateMachine, MachineInfo, Page};
 pub use machine_core::{Code, MiB};
 pub use network::{NetworkInfo, NetworkWish};
 pub use progress::{ProgressLine, ReportInfo};
-pub use template::TemplateInfo;
+pub use template::{TemplateInfo, recipe};
 pub use usage::{MachineMetrics, UsageInfo};
 pub use word::{CommandWord, MachinePhase, MachineState, ServiceWord, StageWord, Status};
 

@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use machine_core::recipe;
+pub use machine_core::recipe::Recipe;
+
 use crate::image::{BuildImage, ImageInfo};
 
 /// What is known of a template.
@@ -20,6 +23,9 @@ pub struct TemplateInfo {
     pub kernel: String,
     /// How many packages it holds.
     pub packages: u64,
+    /// The digest of its recipe; left out of one that was made of a machine's disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<String>,
     /// Whether this call built it.
     pub built_now: bool,
     /// The memory image that was asked for with its build.
@@ -39,6 +45,43 @@ pub struct BuildTemplate {
     pub image: Option<BuildImage>,
 }
 
+/// A template that is to be made: of a recipe, or of a stopped machine's disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTemplate {
+    /// What it shall be called.
+    pub name: String,
+    /// What it is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
+    /// The id or the name of the machine whose disk it is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_machine: Option<String>,
+    /// What tells this state of the machine's disk from others: the same parent and key are one template. Left
+    /// out, it is the machine's id and how often it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Build it although it is here and unchanged.
+    #[serde(default)]
+    pub rebuild: bool,
+    /// Make the memory image of one shape of its machines, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<BuildImage>,
+}
+
+/// A template whose name was taken away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedTemplate {
+    /// The name.
+    pub name: String,
+    /// What it stood for.
+    pub digest: String,
+    /// Whether another name stands for it, so that it is still here.
+    pub kept: bool,
+    /// Memory images that went with it.
+    pub images: Vec<String>,
+}
+
 impl From<machine_core::promise::image_source::TemplateInfo> for TemplateInfo {
     fn from(template: machine_core::promise::image_source::TemplateInfo) -> Self {
         Self {
@@ -48,6 +91,7 @@ impl From<machine_core::promise::image_source::TemplateInfo> for TemplateInfo {
             size_bytes: template.size_bytes,
             kernel: template.kernel,
             packages: template.packages,
+            recipe: template.recipe.map(|digest| digest.to_string()),
             built_now: template.built_now,
             image: None,
         }

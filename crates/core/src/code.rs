@@ -92,6 +92,8 @@ codes! {
     PortConflict = "port_conflict", 409, 7;
     /// A machine's network does not do as it was told.
     NetworkError = "network_error", 502, 8;
+    /// Machines stand on the template.
+    TemplateInUse = "template_in_use", 409, 7;
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod figures;
 mod images;
 mod network;
 mod seats;
+mod templates;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use machine_core::mount::MountSpec;
 use machine_core::network::NetworkSpec;
 use machine_core::policy::admit::admit;
 use machine_core::promise::guest::Guest;
-use machine_core::promise::image_source::{Freshness, TemplateInfo};
 use machine_core::promise::ledger::LedgerError;
 use machine_core::promise::provider::Offer;
 use machine_core::spec::{FirstStart, RootLife};
@@ -32,6 +32,7 @@ use crate::reconcile;
 use seats::{Errand, attend, choose, is_there};
 
 pub use images::NewImage;
+pub use templates::{NewTemplate, RemovedTemplate, TemplateFrom};
 
 /// A machine as it is asked for; the template's name is pinned here.
 #[derive(Debug, Clone)]
@@ -238,27 +239,6 @@ impl Desk {
     /// If the host cannot run machines.
     pub async fn offers(&self) -> Result<Offer, Refusal> {
         Ok(self.promises.provider.offers().await?)
-    }
-
-    /// Builds a template.
-    ///
-    /// # Errors
-    /// Why it could not be built.
-    pub async fn build(
-        &self,
-        name: &TemplateName,
-        fresh: Freshness,
-        progress: &Progress,
-    ) -> Result<TemplateInfo, Refusal> {
-        Ok(self.promises.images.build(name, fresh, progress).await?)
-    }
-
-    /// Every template here.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    pub async fn templates(&self) -> Result<Vec<TemplateInfo>, Refusal> {
-        Ok(self.promises.images.list().await?)
     }
 
     /// What happened to machines, after event number `after`.

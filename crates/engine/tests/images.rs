@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use machine_core::promise::image_source::{BootParts, Freshness, Ground, ImageError, ImageSource, TemplateInfo};
+use machine_core::promise::image_source::{
+    BootParts, Freshness, Ground, ImageError, ImageSource, Removed, TemplateInfo, TemplateOrder,
+};
 use machine_core::promise::memory_image::{Fitness, MemoryImage};
 use machine_core::{Code, Digest, MiB, Progress, Refusal, TemplateName};
 use machine_engine::{Desk, NewImage};
@@ -22,7 +24,11 @@ impl ImageSource for Buildable {
     async fn pin(&self, name: &TemplateName) -> Result<Digest, ImageError> {
         self.0.pin(name).await
     }
-    async fn build(&self, name: &TemplateName, fresh: Freshness, _: &Progress) -> Result<TemplateInfo, ImageError> {
+    async fn remove(&self, name: &TemplateName) -> Result<Removed, ImageError> {
+        self.0.remove(name).await
+    }
+    async fn build(&self, order: &TemplateOrder, _: &Progress) -> Result<TemplateInfo, ImageError> {
+        let TemplateOrder { name, fresh, .. } = order;
         Ok(TemplateInfo {
             name: name.clone(),
             digest: self.0.pin(name).await?,
@@ -30,7 +36,8 @@ impl ImageSource for Buildable {
             size_bytes: 1,
             kernel: "6.1".to_owned(),
             packages: 1,
-            built_now: fresh == Freshness::Rebuild,
+            recipe: None,
+            built_now: *fresh == Freshness::Rebuild,
         })
     }
     async fn list(&self) -> Result<Vec<TemplateInfo>, ImageError> {

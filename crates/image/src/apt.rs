@@ -55,7 +55,7 @@ pub enum AptError {
 /// A package at one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Package {
-    pub(crate) name: String,
+    name: String,
     pub(crate) version: String,
     depends: String,
 }
@@ -107,15 +107,30 @@ impl PrivateApt {
 
     /// The newest version of `name`.
     pub(crate) fn show(&self, name: &str, heard: &dyn Fn(&str)) -> Result<Package, AptError> {
-        let missing = || AptError::NoPackage { package: name.to_owned(), suite: self.suite.clone() };
+        let found = self.show_all(&[name.to_owned()], heard)?;
+        found.into_iter().next().ok_or_else(|| self.missing(name))
+    }
+
+    /// The newest version of each, all of which must be there.
+    pub(crate) fn show_all(&self, names: &[String], heard: &dyn Fn(&str)) -> Result<Vec<Package>, AptError> {
         let mut show = self.command(APT_CACHE)?;
-        show.args(["show", "--no-all-versions", name]);
+        show.args(["show", "--no-all-versions"]).args(names);
+        // Where there is one of them, it tells of that and succeeds.
         let answer = match APT_CACHE.run(show, heard) {
             Ok(answer) => answer,
-            Err(ToolError::Failed { .. }) => return Err(missing()),
+            Err(ToolError::Failed { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        package(&String::from_utf8_lossy(&answer)).ok_or_else(missing)
+        let text = String::from_utf8_lossy(&answer);
+        let found: Vec<Package> = text.split("\n\n").filter_map(package).collect();
+        match names.iter().find(|name| !found.iter().any(|package| package.name == **name)) {
+            Some(name) => Err(self.missing(name)),
+            None => Ok(found),
+        }
+    }
+
+    fn missing(&self, package: &str) -> AptError {
+        AptError::NoPackage { package: package.to_owned(), suite: self.suite.clone() }
     }
 
     /// Downloads `package`, checked by its signed index.

@@ -1,37 +1,36 @@
-//! Builds the `base` template from the host's own apt sources. Says what it does through `Progress`; takes the time
-//! as an argument; leaves a folder named `unfinished-*` behind if it is killed, and nothing if it fails.
+//! Builds a template of a recipe from the host's own apt sources and package clients. Says what it does through
+//! `Progress`; takes the time as an argument; leaves a folder named `unfinished-*` behind if it is killed, and
+//! nothing if it fails.
 //!
-//! resolve ─▶ fetch ─▶ kernel ─▶ build ─▶ disk ─▶ seal
+//! resolve ─▶ fetch ─▶ kernel ─▶ fetch, of other registries ─▶ build ─▶ disk ─▶ seal
 
 mod error;
+mod inputs;
 mod workshop;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use machine_core::Progress;
 use machine_core::stage::Stage;
+use machine_core::{Progress, Recipe};
 
-use crate::apt::PrivateApt;
-use crate::debian::{Finish, PACKAGES, Rootfs, SETUP};
-use crate::digest::Digest;
+use crate::apt::{Package, PrivateApt};
+use crate::debian::{Finish, Rootfs};
 use crate::disk::RootDisk;
-use crate::host_sources::HostSources;
 use crate::kernel::{self, UnpackedKernel};
 use crate::progress::during;
-use crate::seal::{Sealed, seal};
-use crate::template::manifest::Manifest;
+use crate::registry::{Bought, Shopping};
+use crate::seal::{self, Sealed};
+use crate::template::manifest::{Manifest, Origin};
 use crate::template::{ROOT_DISK, Template};
-use crate::tool::TOOLS;
+use crate::tool::{NPM, PIP, SETPRIV, TOOLS};
 
 pub use error::BuildError;
-use workshop::Workshop;
+use inputs::Inputs;
+pub(crate) use workshop::Workshop;
 
-/// The template that is built here.
+/// The template that is made of nothing but the base.
 pub const BASE: &str = "base";
-/// Raised when the recipe changes in a way that its files do not show.
-const RECIPE: &str = "base 1";
 
 /// Whether a template that is up to date is built again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +46,10 @@ pub enum Rebuild {
 pub struct BuildRequest {
     /// The folder that holds templates; made if it is not there.
     pub images: PathBuf,
+    /// What it shall be called.
+    pub name: String,
+    /// What it is made of.
+    pub recipe: Recipe,
     /// Whether to build what is there already.
     pub rebuild: Rebuild,
     /// When the build was asked for.
@@ -68,51 +71,107 @@ impl BuildRequest {
     /// A request to have the base template in `images`, from this host's sources.
     #[must_use]
     pub fn new(images: &Path, rebuild: Rebuild, now: Timestamp) -> Self {
-        Self { images: images.to_owned(), rebuild, now, host: PathBuf::from("/") }
+        let (name, recipe) = (BASE.to_owned(), Recipe::default());
+        Self { images: images.to_owned(), name, recipe, rebuild, now, host: PathBuf::from("/") }
     }
 }
 
-/// Builds the base template, or finds that it is built. Blocks for a minute or more: call it on a thread of its own.
+/// Builds a template, or finds that it is built, perhaps under another name. Blocks for a minute or more: call it
+/// on a thread of its own.
 ///
 /// # Errors
 /// When a tool, the mirror or the disk fails it; nothing is left behind then.
-pub fn build_base(request: &BuildRequest, report: &Progress) -> Result<Built, BuildError> {
-    let inputs = Inputs::read(&request.host)?;
+pub fn build_template(request: &BuildRequest, report: &Progress) -> Result<Built, BuildError> {
+    let inputs = Inputs::read(&request.host, &request.recipe)?;
     if request.rebuild == Rebuild::WhenChanged
-        && let Ok(template) = Template::load(&request.images, BASE)
-        && template.manifest.identity.inputs == inputs.digest
+        && let Some(template) = Template::of_inputs(&request.images, &request.name, &inputs.digest)?
     {
-        return Ok(Built::Already(template));
+        if template.name != request.name {
+            seal::name(&request.images, &request.name, &template.digest)?;
+        }
+        return Ok(Built::Already(Template::load(&request.images, &request.name)?));
     }
-    for tool in TOOLS {
+    let npm = (!inputs.ingredients.npm.is_empty()).then_some([NPM, SETPRIV]);
+    let pip = (!inputs.ingredients.pip.is_empty()).then_some([PIP, SETPRIV]);
+    for tool in TOOLS.into_iter().chain(npm.into_iter().flatten()).chain(pip.into_iter().flatten()) {
         tool.find()?;
     }
-    let workshop = Workshop::open(&request.images)?;
-    build_in(&workshop, request, &inputs, report)?;
+    let workshop = Workshop::open(&request.images, inputs.ingredients.space)?;
+    build_in(&workshop, request, inputs, report)?;
     drop(workshop);
-    Ok(Built::New(Template::load(&request.images, BASE)?))
+    Ok(Built::New(Template::load(&request.images, &request.name)?))
 }
 
-fn build_in(workshop: &Workshop, request: &BuildRequest, inputs: &Inputs, report: &Progress) -> Result<(), BuildError> {
+fn build_in(
+    workshop: &Workshop,
+    request: &BuildRequest,
+    mut inputs: Inputs,
+    report: &Progress,
+) -> Result<(), BuildError> {
     let Workshop { folder, ownership, .. } = workshop;
-    let (kernel, epoch) = build_kernel(workshop, request, inputs, report)?;
+    let python = check_packages(workshop, &inputs, report)?;
+    let (kernel, epoch) = build_kernel(workshop, request, &inputs, report)?;
+    let local = folder.join("local");
+    let bought = go_shopping(workshop, &inputs, &python, &local, report)?;
+    inputs.ingredients.run_once(&bought.with_scripts);
     let tar = folder.join("rootfs.tar");
     during(Stage::Build, report, |heard| {
         let modules = (kernel.modules.as_path(), kernel.parts.version.as_str());
-        let rootfs = Rootfs { sources: &inputs.sources, authorities: &inputs.authorities, modules, epoch };
+        let Inputs { sources, authorities, ingredients, .. } = &inputs;
+        let rootfs = Rootfs { sources, ingredients, local: &local, authorities, modules, epoch };
         rootfs.build(folder, &tar, *ownership, heard)
     })?;
-    let packages = during(Stage::Disk, report, |heard| {
-        let finish = Finish { sources: &inputs.sources, epoch };
+    let mut packages = during(Stage::Disk, report, |heard| {
+        ownership.remove([local, folder.join("extras.tar")])?;
+        let finish = Finish { sources: &inputs.sources, sudoers: &inputs.ingredients.sudoers, epoch };
         let disk = RootDisk { tar: &tar, finish, inputs: &inputs.digest };
-        disk.build(folder, &workshop.template.join(ROOT_DISK), *ownership, heard)
+        Ok::<_, BuildError>(disk.build(folder, &workshop.template.join(ROOT_DISK), *ownership, heard)?)
     })?;
+    packages.extend(bought.packages);
     during(Stage::Seal, report, |_| {
-        let identity = workshop.identity(inputs, &kernel, packages)?;
-        let manifest = Manifest::new(BASE, request.now, identity);
-        seal(&request.images, Sealed { folder: &workshop.template, manifest: &manifest })?;
+        let identity = workshop.identity(&inputs, &kernel, packages)?;
+        let origin = Origin::Recipe(request.recipe.clone());
+        let manifest = Manifest::new(&request.name, request.now, origin, identity);
+        seal::seal(&request.images, Sealed { folder: &workshop.template, manifest: &manifest })?;
         Ok::<_, BuildError>(())
     })
+}
+
+/// Whether the mirror has what the recipe asks for: known before anything large is fetched. The answer is the
+/// version of the guest's Python, where somebody wants to know it.
+fn check_packages(workshop: &Workshop, inputs: &Inputs, report: &Progress) -> Result<String, BuildError> {
+    if inputs.ingredients.is_from_the_base() {
+        return Ok(String::new());
+    }
+    during(Stage::Resolve, report, |heard| {
+        let apt = PrivateApt::prepare(&workshop.folder.join("apt-main"), &inputs.sources, heard)?;
+        let found = apt.show_all(&inputs.ingredients.apt, heard)?;
+        Ok(python_of(&found).unwrap_or_default())
+    })
+}
+
+/// The guest's Python among its packages, as 3.11.
+fn python_of(packages: &[Package]) -> Option<String> {
+    let version =
+        packages.iter().find_map(|package| package.to_string().strip_prefix("python3=").map(str::to_owned))?;
+    Some(version.split('.').take(2).collect::<Vec<_>>().join("."))
+}
+
+/// What the host's other clients bring; nothing where nobody asks for it.
+fn go_shopping(
+    workshop: &Workshop,
+    inputs: &Inputs,
+    python: &str,
+    local: &Path,
+    report: &Progress,
+) -> Result<Bought, BuildError> {
+    let (npm, pip) = (&inputs.ingredients.npm, &inputs.ingredients.pip);
+    if npm.is_empty() && pip.is_empty() {
+        return Ok(Bought::default());
+    }
+    let shopping = Shopping { npm, pip, python, target: local };
+    let bought = during(Stage::Fetch, report, |heard| shopping.go(&workshop.folder, workshop.ownership, heard))?;
+    Ok(bought)
 }
 
 /// The kernel, its parts already in the template; and the date that the build gives its files.
@@ -137,37 +196,6 @@ fn build_kernel(
         Ok::<_, BuildError>(kernel)
     })?;
     Ok((kernel, epoch))
-}
-
-/// What decides a template, as far as this host decides it.
-struct Inputs {
-    sources: HostSources,
-    authorities: Vec<PathBuf>,
-    digest: Digest,
-}
-
-impl Inputs {
-    fn read(host: &Path) -> Result<Self, BuildError> {
-        let sources = HostSources::read(&host.join("etc/apt"), &host.join("etc/os-release"))?;
-        let authorities = authorities(&host.join("usr/local/share/ca-certificates"));
-        let mut text = format!("{RECIPE}\n{}\n{SETUP}\n{}\n", PACKAGES.join(" "), sources.deb822());
-        for path in &authorities {
-            let digest = Digest::of_file(path).map_err(|source| BuildError::Io { path: path.clone(), source })?;
-            text.push_str(digest.as_str());
-        }
-        Ok(Self { digest: Digest::of(text.as_bytes()), sources, authorities })
-    }
-}
-
-/// The host administrator's own authorities: what the host trusts, its guests must trust to reach the same mirrors.
-fn authorities(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "crt") && path.is_file())
-        .collect();
-    paths.sort();
-    paths
 }
 
 #[cfg(test)]

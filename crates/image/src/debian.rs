@@ -1,4 +1,4 @@
-//! The base template's root file system as a tar: Debian's smallest set and what an agent's work needs.
+//! A template's root file system as a tar: Debian's smallest set, what an agent's work needs, and a recipe's packages.
 //! Which kernel and how it becomes a disk is decided elsewhere.
 
 mod extras;
@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use crate::apt;
 use crate::host_sources::HostSources;
+use crate::ingredients::Ingredients;
 use crate::ownership::Ownership;
 use crate::tool::{MMDEBSTRAP, ToolError};
 
 use extras::Extras;
-pub(crate) use extras::Finish;
+pub(crate) use extras::{Finish, HOSTS};
 
-/// Packages beyond Debian's required ones.
+/// Packages beyond Debian's required ones, in every template.
 pub(crate) const PACKAGES: [&str; 10] =
     ["ca-certificates", "curl", "git", "iproute2", "kmod", "procps", "python3", "sudo", "tzdata", "uuid-runtime"];
 /// Left out of every package, as it is in Debian's own container images.
@@ -48,6 +49,10 @@ pub enum RootfsError {
 /// What a root file system is made of.
 pub(crate) struct Rootfs<'a> {
     pub(crate) sources: &'a HostSources,
+    /// What is installed, and put in beside it.
+    pub(crate) ingredients: &'a Ingredients,
+    /// What the host's other clients fetched; becomes /usr/local.
+    pub(crate) local: &'a Path,
     /// The host administrator's certificate authorities.
     pub(crate) authorities: &'a [PathBuf],
     /// The kernel's modules and their version.
@@ -79,11 +84,14 @@ impl Rootfs<'_> {
         }
         command.arg(format!("--mode={}", ownership.mode()));
         command.args(["--variant=minbase", "--format=tar"]);
-        command.arg(format!("--include={}", PACKAGES.join(",")));
+        command.arg(format!("--include={}", self.ingredients.apt.join(",")));
         command.args(LEFT_OUT.iter().map(|option| format!("--dpkgopt={option}")));
         command.args(apt::host_options(heard)?.iter().map(|line| format!("--aptopt={line}")));
         command.arg(format!("--customize-hook=tar-in '{}' /", extras.display()));
         command.arg("--customize-hook=chroot \"$1\" /bin/sh /.machine-setup");
+        if self.ingredients.setup.is_some() {
+            command.arg("--customize-hook=chroot \"$1\" /bin/sh /.machine-recipe");
+        }
         command.arg(&self.sources.codename).arg(target).arg(&sources);
         MMDEBSTRAP.run(command, heard)?;
         Ok(())

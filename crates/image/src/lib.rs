@@ -1,6 +1,6 @@
 //! Templates: what a machine boots from, made on this host from its own package sources.
 //!
-//! `build_base` makes one, [`Template`] finds it, [`build_initramfs`] joins its kernel to an agent,
+//! `build_template` makes one, [`Template`] finds it, [`build_initramfs`] joins its kernel to an agent,
 //! [`create_overlay`] gives a machine a disk of its own over it. Everything here blocks; nothing here
 //! starts a machine.
 
@@ -11,20 +11,23 @@ mod debian;
 mod digest;
 mod disk;
 mod host_sources;
+mod ingredients;
 mod initramfs;
+mod kept_disk;
 mod kernel;
 mod lz4;
 mod overlay;
 mod ownership;
 mod progress;
 mod promise;
+mod registry;
 mod seal;
 mod sys;
 mod template;
 mod tool;
 
 pub use apt::AptError;
-pub use build::{BASE, BuildError, BuildRequest, Built, Rebuild, build_base};
+pub use build::{BASE, BuildError, BuildRequest, Built, Rebuild, build_template};
 pub use debian::RootfsError;
 pub use digest::{Digest, NotADigest};
 pub use disk::DiskError;
@@ -33,6 +36,7 @@ pub use initramfs::build_initramfs;
 pub use kernel::{BootModule, KernelError, KernelParts, OrderError, PayloadError};
 pub use overlay::{BaseFormat, OverlayError, create_overlay, virtual_size};
 pub use promise::LocalImages;
-pub use template::manifest::ModulePart;
+pub use registry::RegistryError;
+pub use template::manifest::{ModulePart, Origin};
 pub use template::{Check, Identity, Manifest, Part, SweepError, Template, TemplateError, sweep_unfinished};
 pub use tool::{TOOLS, Tool, ToolError};

@@ -56,6 +56,17 @@ impl Ownership {
         }
     }
 
+    /// A command for `tool` in a mount namespace of its own, where it is root: what it mounts goes with it.
+    pub(crate) fn apart(self, tool: Tool) -> Result<Command, ToolError> {
+        let mut command = UNSHARE.command()?;
+        match self {
+            Self::Root => command.args(["--mount", "--"]),
+            Self::Mapped => command.args(["--map-auto", "--map-root-user", "--mount", "--"]),
+        };
+        command.arg(tool.find()?);
+        Ok(command)
+    }
+
     /// Removes `paths`, whoever owns what is below them; what is not there is no failure, and what a killed
     /// tool may have mounted there is left alone.
     pub(crate) fn remove<P: AsRef<OsStr>>(self, paths: impl IntoIterator<Item = P>) -> Result<(), ToolError> {

@@ -1,6 +1,8 @@
 //! Keeps core's promise of an `ImageSource` over a folder of templates. Translates words; the blocking
 //! work runs on threads of its own.
 
+mod refused;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,14 +10,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use machine_core::promise::image_source::{BootParts, Freshness, Ground, ImageError, ImageSource, TemplateInfo};
-use machine_core::{MiB, Progress, TemplateName};
+use machine_core::promise::image_source::{
+    BootParts, Freshness, Ground, ImageError, ImageSource, MadeOf, Removed, RestingDisk, TemplateInfo, TemplateOrder,
+};
+use machine_core::{MiB, Progress, Recipe, TemplateName};
 
-use crate::build::{BASE, BuildError, BuildRequest, Built, Rebuild, build_base};
+use crate::build::{BASE, BuildError, BuildRequest, Built, Rebuild, build_template};
 use crate::digest::Digest;
-use crate::overlay::{BaseFormat, OverlayError, create_overlay, virtual_size};
-use crate::template::{Template, TemplateError, sweep_unfinished};
-use crate::tool::ToolError;
+use crate::kept_disk::{self, DiskRequest};
+use crate::overlay::{BaseFormat, create_overlay, virtual_size};
+use crate::template::manifest::Origin;
+use crate::template::{Template, check_name, sweep_unfinished};
+use refused::{failed, of_io, of_overlay};
 
 /// The templates of one installation, each bootable with one agent.
 pub struct LocalImages {
@@ -52,6 +58,51 @@ impl LocalImages {
         Ok(Template::by_digest(&self.images, &digest)?)
     }
 
+    /// What an order means here and now.
+    fn read(&self, order: &TemplateOrder) -> Result<Work, ImageError> {
+        let name = bare(&order.name).to_owned();
+        check_name(&name)
+            .map_err(|error| ImageError::Invalid { what: error.to_string(), hint: error.hint().unwrap_or_default() })?;
+        let rebuild = match order.fresh {
+            Freshness::Reuse => Rebuild::WhenChanged,
+            Freshness::Rebuild => Rebuild::Always,
+        };
+        let request = BuildRequest { name, ..BuildRequest::new(&self.images, rebuild, Timestamp::now()) };
+        match &order.from {
+            MadeOf::Name => Ok(Work::Recipe(BuildRequest { recipe: self.known_recipe(&order.name)?, ..request })),
+            MadeOf::Recipe(recipe) if request.name == BASE && !recipe.is_plain() => Err(ImageError::Invalid {
+                what: format!("{BASE} is the template without a recipe"),
+                hint: "choose another name".to_owned(),
+            }),
+            MadeOf::Recipe(recipe) => Ok(Work::Recipe(BuildRequest { recipe: recipe.clone(), ..request })),
+            MadeOf::Disk(RestingDisk { path, rest, parent, key }) => {
+                let parent = Digest::try_from(parent.hex().to_owned());
+                let BuildRequest { images, name, rebuild, now, .. } = request;
+                Ok(Work::Disk(DiskRequest {
+                    images,
+                    name,
+                    disk: path.clone(),
+                    rest: rest.clone(),
+                    parent: parent.map_err(|error| failed("read a digest", &error))?,
+                    key: key.clone(),
+                    rebuild,
+                    now,
+                }))
+            }
+        }
+    }
+
+    /// What the name was built of before.
+    fn known_recipe(&self, name: &TemplateName) -> Result<Recipe, ImageError> {
+        if bare(name) == BASE {
+            return Ok(Recipe::default());
+        }
+        match Template::load(&self.images, bare(name)).map(|template| template.manifest.origin) {
+            Ok(Origin::Recipe(recipe)) => Ok(recipe),
+            Ok(Origin::Disk { .. }) | Err(_) => Err(ImageError::NotBuildable { name: name.to_string() }),
+        }
+    }
+
     /// The initramfs of a kernel and today's agent: made once, found by both their digests.
     fn initramfs(&self, template: &Template) -> Result<Initramfs, ImageError> {
         let agent = Digest::of(self.agent);
@@ -73,6 +124,21 @@ impl LocalImages {
     }
 }
 
+/// A build that is about to begin.
+enum Work {
+    Recipe(BuildRequest),
+    Disk(DiskRequest),
+}
+
+impl Work {
+    fn go(&self, progress: &Progress) -> Result<Built, BuildError> {
+        match self {
+            Self::Recipe(request) => build_template(request, progress),
+            Self::Disk(request) => kept_disk::keep(request, progress),
+        }
+    }
+}
+
 #[async_trait]
 impl ImageSource for LocalImages {
     async fn pin(&self, name: &TemplateName) -> Result<machine_core::Digest, ImageError> {
@@ -80,25 +146,13 @@ impl ImageSource for LocalImages {
         to_core(&template.digest)
     }
 
-    async fn build(
-        &self,
-        name: &TemplateName,
-        fresh: Freshness,
-        progress: &Progress,
-    ) -> Result<TemplateInfo, ImageError> {
-        if bare(name) != BASE {
-            return Err(ImageError::NotBuildable { name: name.to_string() });
-        }
-        let rebuild = match fresh {
-            Freshness::Reuse => Rebuild::WhenChanged,
-            Freshness::Rebuild => Rebuild::Always,
-        };
-        let request = BuildRequest::new(&self.images, rebuild, Timestamp::now());
-        let progress = progress.clone();
+    async fn build(&self, order: &TemplateOrder, progress: &Progress) -> Result<TemplateInfo, ImageError> {
         let turn = self.building.clone().lock_owned().await;
+        let work = self.read(order)?;
+        let progress = progress.clone();
         let built = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            build_base(&request, &progress)
+            work.go(&progress)
         });
         match built.await.map_err(|error| failed("build a template", &error))?? {
             Built::Already(template) => info(&template, false),
@@ -110,6 +164,15 @@ impl ImageSource for LocalImages {
         Template::list(&self.images)?.iter().map(|template| info(template, false)).collect()
     }
 
+    async fn remove(&self, name: &TemplateName) -> Result<Removed, ImageError> {
+        // Not while a build may be about to find what is removed.
+        let _turn = self.building.lock().await;
+        let template = Template::load(&self.images, bare(name))?;
+        let digest = to_core(&template.digest)?;
+        Template::remove(&self.images, bare(name))?;
+        Ok(if template.folder().exists() { Removed::NameOnly(digest) } else { Removed::Template(digest) })
+    }
+
     async fn parts(&self, template: &machine_core::Digest) -> Result<BootParts, ImageError> {
         let template = self.of_digest(template)?;
         let initramfs = self.initramfs(&template)?;
@@ -119,6 +182,7 @@ impl ImageSource for LocalImages {
             initramfs_digest: initramfs.digest,
             root: template.root_disk(),
             root_size: root_size(&template),
+            ready: template.manifest.identity.ready.clone(),
         })
     }
 
@@ -162,7 +226,7 @@ fn root_size(template: &Template) -> MiB {
 
 fn info(template: &Template, built_now: bool) -> Result<TemplateInfo, ImageError> {
     let identity = &template.manifest.identity;
-    let name = template.manifest.name.parse().map_err(|error| failed("read a template's name", &error))?;
+    let name = template.name.parse().map_err(|error| failed("read a template's name", &error))?;
     Ok(TemplateInfo {
         name,
         digest: to_core(&template.digest)?,
@@ -170,6 +234,10 @@ fn info(template: &Template, built_now: bool) -> Result<TemplateInfo, ImageError
         size_bytes: identity.root_disk.bytes + identity.vmlinux.bytes,
         kernel: identity.kernel_version.clone(),
         packages: identity.packages.len() as u64,
+        recipe: match &template.manifest.origin {
+            Origin::Recipe(recipe) => Some(to_core(&Digest::of(recipe.canonical().as_bytes()))?),
+            Origin::Disk { .. } => None,
+        },
         built_now,
     })
 }
@@ -187,66 +255,5 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
-    }
-}
-
-/// What stands behind an error, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-fn failed(tried: &str, error: &dyn std::error::Error) -> ImageError {
-    ImageError::Failed { tried: tried.to_owned(), detail: chain(error) }
-}
-
-fn of_io(tried: &str, error: &io::Error) -> ImageError {
-    match error.kind() {
-        io::ErrorKind::StorageFull => ImageError::DiskFull { tried: tried.to_owned() },
-        _ => failed(tried, error),
-    }
-}
-
-fn of_overlay(error: &OverlayError, least: MiB) -> ImageError {
-    match error {
-        OverlayError::TooSmall { wanted, .. } => ImageError::DiskTooSmall { asked: MiB(wanted >> 20), least },
-        OverlayError::Write { source, .. } => of_io("make the root disk", source),
-        OverlayError::Base { .. }
-        | OverlayError::NotQcow2 { .. }
-        | OverlayError::BasePath { .. }
-        | OverlayError::TooLarge { .. } => failed("make the root disk", error),
-    }
-}
-
-impl From<TemplateError> for ImageError {
-    fn from(error: TemplateError) -> Self {
-        match error {
-            TemplateError::Unknown { name } | TemplateError::BadName { name } => Self::Unknown { name },
-            TemplateError::Damaged { name, part, reason } => Self::Damaged { name, part: format!("{part}: {reason}") },
-            TemplateError::Io { .. } => failed("read the templates", &error),
-        }
-    }
-}
-
-impl From<BuildError> for ImageError {
-    fn from(error: BuildError) -> Self {
-        if error.is_disk_full() {
-            return Self::DiskFull { tried: "build a template".to_owned() };
-        }
-        match error.tool() {
-            Some(ToolError::Missing { tool, package }) => {
-                Self::ToolMissing { tool: (*tool).to_owned(), package: (*package).to_owned() }
-            }
-            Some(
-                ToolError::Start { .. }
-                | ToolError::DiskFull { .. }
-                | ToolError::MirrorUnreachable { .. }
-                | ToolError::Failed { .. },
-            )
-            | None => {
-                let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-                Self::Failed { tried: "build a template".to_owned(), detail: format!("{}{hint}", chain(&error)) }
-            }
-        }
     }
 }

@@ -49,7 +49,8 @@ fn place(images: &Path, folder: &Path, digest: &Digest) -> Result<(), TemplateEr
     sync(images)
 }
 
-fn name(images: &Path, name: &str, digest: &Digest) -> Result<(), TemplateError> {
+/// Lets `name` stand for the template, which is there.
+pub(crate) fn name(images: &Path, name: &str, digest: &Digest) -> Result<(), TemplateError> {
     let path = template::ref_path(images, name)?;
     let parent = path.parent().map(PathBuf::from).unwrap_or_default();
     at(&parent, |path| fs::create_dir_all(path))?;

@@ -30,6 +30,8 @@ pub(crate) const MODULES: &str = "modules";
 /// A sealed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
+    /// What it was found by: a name, or its digest.
+    pub name: String,
     /// Names it by content.
     pub digest: Digest,
     /// What it is made of.
@@ -131,9 +133,25 @@ impl Template {
         if manifest.identity.digest() != digest {
             return Err(damaged(name, MANIFEST, "it is not the template's own".to_owned()));
         }
-        let template = Self { digest, manifest, folder };
+        let template = Self { name: name.to_owned(), digest, manifest, folder };
         template.check(Check::Sizes)?;
         Ok(template)
+    }
+
+    /// The newest template that was built from these inputs, whatever it is called; best the one called `name`.
+    ///
+    /// # Errors
+    /// When a folder cannot be read. A damaged template is none.
+    pub(crate) fn of_inputs(images: &Path, name: &str, inputs: &Digest) -> Result<Option<Self>, TemplateError> {
+        let is_it = |template: &Self| template.manifest.identity.inputs == *inputs;
+        if let Ok(template) = Self::load(images, name)
+            && is_it(&template)
+        {
+            return Ok(Some(template));
+        }
+        let digests = entries(&images.join(TEMPLATES))?.into_iter().filter_map(|name| Digest::try_from(name).ok());
+        let sound = digests.filter_map(|digest| Self::by_digest(images, &digest).ok()).filter(is_it);
+        Ok(sound.max_by_key(|template| template.manifest.created))
     }
 
     /// Every template that has a name, sorted by it.
@@ -192,7 +210,7 @@ impl Template {
     /// # Errors
     /// [`TemplateError::Damaged`] names the first part that is not as it was sealed.
     pub fn check(&self, how: Check) -> Result<(), TemplateError> {
-        let name = &self.manifest.name;
+        let name = &self.name;
         for (file, part) in self.manifest.identity.parts() {
             let path = self.folder.join(&file);
             let bytes = fs::metadata(&path).map_err(|error| damaged(name, &file, error.to_string()))?.len();
@@ -236,7 +254,7 @@ impl Template {
         let identity = &self.manifest.identity;
         let modules = identity.modules.iter().map(|module| {
             let file = format!("{MODULES}/{}", module.file);
-            let failed = |reason| damaged(&self.manifest.name, &file, reason);
+            let failed = |reason| damaged(&self.name, &file, reason);
             let bytes = fs::read(self.folder.join(&file)).map_err(|error| failed(error.to_string()))?;
             if Digest::of(&bytes) != module.part.digest {
                 return Err(failed("its content has changed".to_owned()));
@@ -272,6 +290,14 @@ pub(crate) fn folder(images: &Path, digest: &Digest) -> PathBuf {
 /// Where the name's digest is written.
 pub(crate) fn ref_path(images: &Path, name: &str) -> Result<PathBuf, TemplateError> {
     if is_name(name) { Ok(images.join(REFS).join(name)) } else { Err(TemplateError::BadName { name: name.to_owned() }) }
+}
+
+/// Whether a template can be called so.
+///
+/// # Errors
+/// When it cannot.
+pub(crate) fn check_name(name: &str) -> Result<(), TemplateError> {
+    if is_name(name) { Ok(()) } else { Err(TemplateError::BadName { name: name.to_owned() }) }
 }
 
 fn is_name(name: &str) -> bool {

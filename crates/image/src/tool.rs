@@ -26,10 +26,18 @@ pub struct Tool {
 pub const TOOLS: [Tool; 8] = [APT_GET, APT_CONFIG, DEPMOD, DPKG_DEB, MKE2FS, MMDEBSTRAP, TAR, UNSHARE];
 pub(crate) const APT_GET: Tool = Tool { name: "apt-get", package: "apt" };
 pub(crate) const APT_CONFIG: Tool = Tool { name: "apt-config", package: "apt" };
+pub(crate) const DEBUGFS: Tool = Tool { name: "debugfs", package: "e2fsprogs" };
+pub(crate) const E2FSCK: Tool = Tool { name: "e2fsck", package: "e2fsprogs" };
+pub(crate) const QEMU_IMG: Tool = Tool { name: "qemu-img", package: "qemu-utils" };
+pub(crate) const RESIZE2FS: Tool = Tool { name: "resize2fs", package: "e2fsprogs" };
 pub(crate) const DEPMOD: Tool = Tool { name: "depmod", package: "kmod" };
 pub(crate) const DPKG_DEB: Tool = Tool { name: "dpkg-deb", package: "dpkg" };
 pub(crate) const MKE2FS: Tool = Tool { name: "mke2fs", package: "e2fsprogs" };
 pub(crate) const MMDEBSTRAP: Tool = Tool { name: "mmdebstrap", package: "mmdebstrap" };
+pub(crate) const NPM: Tool = Tool { name: "npm", package: "npm" };
+pub(crate) const PIP: Tool = Tool { name: "pip3", package: "python3-pip" };
+pub(crate) const SETPRIV: Tool = Tool { name: "setpriv", package: "util-linux" };
+pub(crate) const SH: Tool = Tool { name: "sh", package: "dash" };
 pub(crate) const TAR: Tool = Tool { name: "tar", package: "tar" };
 pub(crate) const UNSHARE: Tool = Tool { name: "unshare", package: "util-linux" };
 
@@ -89,8 +97,13 @@ impl ToolError {
                 Some(format!("install the package {package}, or run scripts/install-host"))
             }
             Self::DiskFull { .. } => Some("free some space, then build again".to_owned()),
-            Self::MirrorUnreachable { .. } => {
-                Some("check that `apt-get update` works on this host, then build again".to_owned())
+            Self::MirrorUnreachable { tool, .. } => {
+                let check = match *tool {
+                    "npm" => "npm ping",
+                    "pip3" => "pip3 download pip",
+                    _ => "apt-get update",
+                };
+                Some(format!("check that `{check}` works on this host, then build again"))
             }
             Self::Start { .. } | Self::Failed { .. } => None,
         }
@@ -141,7 +154,7 @@ impl Tool {
     fn failure(self, status: &str, last_lines: String) -> ToolError {
         let tool = self.name;
         let says = |words: &[&str]| words.iter().any(|&word| last_lines.contains(word));
-        if says(&["No space left on device", "Could not allocate block", "not enough free disk space"]) {
+        if says(&["No space left on device", "ENOSPC", "Could not allocate block", "not enough free disk space"]) {
             ToolError::DiskFull { tool, last_lines }
         } else if says(&[
             "Failed to fetch",
@@ -150,6 +163,13 @@ impl Tool {
             "Could not connect",
             "Connection failed",
             "Connection timed out",
+            // npm's words, and pip's.
+            "ECONNREFUSED",
+            "ECONNRESET",
+            "ETIMEDOUT",
+            "ENOTFOUND",
+            "EAI_AGAIN",
+            "Failed to establish a new connection",
         ]) {
             ToolError::MirrorUnreachable { tool, last_lines }
         } else {

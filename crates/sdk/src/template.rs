@@ -1,8 +1,8 @@
-//! Templates: what is here, and building those that the server knows how to build.
+//! Templates: what is here, making them of recipes and of machines' disks, removing them.
 
 use http::Method;
 use machine_api::TemplateInfo;
-use machine_api::template::BuildTemplate;
+use machine_api::template::{BuildTemplate, NewTemplate, RemovedTemplate};
 
 use crate::OnReport;
 use crate::connection::{Call, Client, escape};
@@ -18,7 +18,24 @@ impl Client {
         self.ask(Call::new(Method::GET, "/v1/templates")).await
     }
 
-    /// Builds a template, and the memory image of one shape of its machines if asked. What is there and
+    /// Makes a template of a recipe or of a stopped machine's disk. What is there and unchanged is not built again
+    /// unless asked.
+    ///
+    /// # Errors
+    /// A refusal, or the server cannot be reached.
+    pub async fn create_template(&self, wish: &NewTemplate, on_report: OnReport<'_>) -> Result<TemplateInfo, SdkError> {
+        self.work_on_template(Call::new(Method::POST, "/v1/templates"), Asking::With(wish), on_report).await
+    }
+
+    /// Takes a template's name away, and the template with its memory images if no other name stands for it.
+    ///
+    /// # Errors
+    /// A refusal, as while machines stand on it, or the server cannot be reached.
+    pub async fn remove_template(&self, name: &str) -> Result<RemovedTemplate, SdkError> {
+        self.ask(Call::new(Method::DELETE, &format!("/v1/templates/{}", escape(name)))).await
+    }
+
+    /// Builds a template that the server knows by its name, and the memory image of one shape of its machines if asked. What is there and
     /// unchanged is not built again unless asked.
     ///
     /// # Errors

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use machine_core::promise::image_source::{BootParts, Freshness, Ground, ImageError, ImageSource, TemplateInfo};
+use machine_core::promise::image_source::{
+    BootParts, Ground, ImageError, ImageSource, Removed, TemplateInfo, TemplateOrder,
+};
 use machine_core::{Digest, MiB, Progress, TemplateName};
 
 /// See the module.
@@ -17,13 +19,12 @@ impl ImageSource for FakeImages {
         if name.as_str() == "base" { digest.parse().map_err(|_| unknown()) } else { Err(unknown()) }
     }
 
-    async fn build(
-        &self,
-        name: &TemplateName,
-        _fresh: Freshness,
-        _progress: &Progress,
-    ) -> Result<TemplateInfo, ImageError> {
-        Err(ImageError::NotBuildable { name: name.to_string() })
+    async fn build(&self, order: &TemplateOrder, _progress: &Progress) -> Result<TemplateInfo, ImageError> {
+        Err(ImageError::NotBuildable { name: order.name.to_string() })
+    }
+
+    async fn remove(&self, name: &TemplateName) -> Result<Removed, ImageError> {
+        Ok(Removed::Template(self.pin(name).await?))
     }
 
     async fn list(&self) -> Result<Vec<TemplateInfo>, ImageError> {

@@ -1,6 +1,8 @@
 //! Where templates come from: a name becomes a digest, a digest becomes bootable parts.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -9,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::code::Code;
 use crate::digest::Digest;
 use crate::name::TemplateName;
+use crate::recipe::Recipe;
 use crate::refusal::Refusal;
 use crate::size::MiB;
 use crate::stage::Progress;
@@ -20,15 +23,14 @@ pub trait ImageSource: Send + Sync {
     async fn pin(&self, name: &TemplateName) -> Result<Digest, ImageError>;
 
     /// Builds a template. One whose ingredients are unchanged is not built again.
-    async fn build(
-        &self,
-        name: &TemplateName,
-        fresh: Freshness,
-        progress: &Progress,
-    ) -> Result<TemplateInfo, ImageError>;
+    async fn build(&self, order: &TemplateOrder, progress: &Progress) -> Result<TemplateInfo, ImageError>;
 
     /// Every template here.
     async fn list(&self) -> Result<Vec<TemplateInfo>, ImageError>;
+
+    /// Takes the name away, and the template with it if no other name stands for it. The caller makes sure that no
+    /// machine stands on it.
+    async fn remove(&self, name: &TemplateName) -> Result<Removed, ImageError>;
 
     /// The files that boot a template.
     async fn parts(&self, template: &Digest) -> Result<BootParts, ImageError>;
@@ -45,6 +47,73 @@ pub enum Ground<'a> {
     Template(&'a Digest),
     /// A disk that was laid over a template and is never written again.
     Frozen(&'a Path),
+}
+
+/// A template to be built.
+#[derive(Debug, Clone)]
+pub struct TemplateOrder {
+    /// What it shall be called.
+    pub name: TemplateName,
+    /// What it is made of.
+    pub from: MadeOf,
+    /// Whether an unchanged one is built again.
+    pub fresh: Freshness,
+}
+
+/// What a template is made of.
+#[derive(Debug, Clone)]
+pub enum MadeOf {
+    /// What the name stands for: the plain base for `base`, for others what they were built of before.
+    Name,
+    /// A recipe.
+    Recipe(Recipe),
+    /// The disk of a machine that is at rest.
+    Disk(RestingDisk),
+}
+
+/// A disk that nobody writes, with the file system of a machine on it.
+#[derive(Debug, Clone)]
+pub struct RestingDisk {
+    /// The disk: read, and never changed.
+    pub path: PathBuf,
+    /// Asked once it was read.
+    pub rest: Rest,
+    /// The template that its machine was made of.
+    pub parent: Digest,
+    /// What tells one state of the disk from the next: the same parent and key are one template.
+    pub key: String,
+}
+
+/// Whether nobody began to write a disk since it was said to rest.
+#[derive(Clone)]
+pub struct Rest(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Rest {
+    /// What `lasts` says.
+    pub fn new(lasts: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(lasts))
+    }
+
+    /// Whether it lasts.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Rest").field(&self.lasts()).finish()
+    }
+}
+
+/// What became of a template whose name was taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone.
+    Template(Digest),
+    /// Another name stands for it.
+    NameOnly(Digest),
 }
 
 /// Whether an unchanged template is built again.
@@ -71,6 +140,8 @@ pub struct TemplateInfo {
     pub kernel: String,
     /// How many packages it holds.
     pub packages: u64,
+    /// The digest of its recipe; of a machine's disk there is none.
+    pub recipe: Option<Digest>,
     /// Whether this call built it.
     pub built_now: bool,
 }
@@ -88,6 +159,9 @@ pub struct BootParts {
     pub root: PathBuf,
     /// The root disk's size as a guest sees it.
     pub root_size: MiB,
+    /// A line for the guest's shell that succeeds once its services do their work; until then the guest is not
+    /// kept as an image.
+    pub ready: Option<String>,
 }
 
 /// Why a template cannot be had.
@@ -135,6 +209,17 @@ pub enum ImageError {
         /// Which.
         name: String,
     },
+    /// What was asked for cannot be: an ingredient that nobody has, a name that cannot be one.
+    #[error("{what}")]
+    Invalid {
+        /// What cannot be.
+        what: String,
+        /// What to ask for instead.
+        hint: String,
+    },
+    /// The machine whose disk was read did not rest.
+    #[error("the machine was started while its disk was read")]
+    Restless,
     /// The build failed.
     #[error("cannot {tried}: {detail}")]
     Failed {
@@ -161,8 +246,11 @@ impl From<ImageError> for Refusal {
             }
             ImageError::DiskFull { .. } => Self::new(Code::DiskFull, message)
                 .hint("free some space, or give MACHINE_HOME a larger disk; nothing was left behind"),
-            ImageError::NotBuildable { .. } => {
-                Self::new(Code::TemplateNotFound, message).hint("this version builds: base")
+            ImageError::NotBuildable { .. } => Self::new(Code::TemplateNotFound, message)
+                .hint("say what it is made of: `machine template build --help`"),
+            ImageError::Invalid { hint, .. } => Self::new(Code::InvalidRequest, message).hint(hint),
+            ImageError::Restless => {
+                Self::new(Code::MachineNotReady, message).hint("stop it, then build again").reason("not_stopped")
             }
             ImageError::Failed { .. } => Self::new(Code::BuildError, message),
         }

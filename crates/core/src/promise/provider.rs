@@ -1,5 +1,6 @@
 //! A place that holds machines: this host, later others and clouds.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -39,6 +40,11 @@ pub trait Provider: Send + Sync {
 
     /// What a running machine of this much memory costs this place.
     async fn usage(&self, machine: &MachineId, memory: MiB) -> Result<Usage, ProviderError>;
+
+    /// Where a machine's disk is read while it rests; none where it cannot be read from this computer.
+    fn root_disk(&self, _machine: &MachineId) -> Option<PathBuf> {
+        None
+    }
 
     /// Removes everything of a machine here. Of one that is not here: nothing.
     async fn remove(&self, machine: &MachineId) -> Result<(), ProviderError>;

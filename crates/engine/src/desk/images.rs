@@ -38,9 +38,30 @@ impl Desk {
         fresh: Freshness,
         progress: &Progress,
     ) -> Result<(TemplateInfo, MemoryImage), Refusal> {
-        let host = self.promises.provider.offers().await?.capacity;
-        admit(&sized(&wish), host)?;
+        self.admit_image(&wish).await?;
         let template = self.build(&wish.template, fresh, progress).await?;
+        let image = self.image_of(&template, wish, progress).await?;
+        Ok((template, image))
+    }
+
+    /// Refuses an image of a size that no create would be given.
+    ///
+    /// # Errors
+    /// See there.
+    pub async fn admit_image(&self, wish: &NewImage) -> Result<(), Refusal> {
+        admit(&sized(wish), self.promises.provider.offers().await?.capacity)
+    }
+
+    /// The memory image of one shape of machines of a template that is built.
+    ///
+    /// # Errors
+    /// Why it could not be made.
+    pub async fn image_of(
+        &self,
+        template: &TemplateInfo,
+        wish: NewImage,
+        progress: &Progress,
+    ) -> Result<MemoryImage, Refusal> {
         let wish = ImageWish {
             shape: Shape {
                 template: template.digest.clone(),
@@ -52,8 +73,7 @@ impl Desk {
             anew: wish.anew || wish.warm_up.is_some(),
             warm_up: wish.warm_up,
         };
-        let image = self.promises.memory_images.build(&wish, progress).await?;
-        Ok((template, image))
+        Ok(self.promises.memory_images.build(&wish, progress).await?)
     }
 
     /// Every memory image here, also those that no machine can use any more.

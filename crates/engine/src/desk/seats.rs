@@ -1,8 +1,9 @@
 //! The one list of machines, in a task of its own, and the one place where a new machine is admitted.
 //! Decides nothing of the lifecycle; that is the keepers'.
 
+use machine_core::promise::image_source::Removed;
 use machine_core::promise::ledger::LedgerError;
-use machine_core::{Code, Machine, MachineSpec, Refusal, State};
+use machine_core::{Code, Machine, MachineSpec, Refusal, State, TemplateName};
 use tokio::sync::{mpsc, oneshot};
 
 use super::AfterCreate;
@@ -23,6 +24,13 @@ pub(super) enum Errand {
         then: AfterCreate,
         /// Who waits.
         reply: oneshot::Sender<Result<KeeperHandle, Refusal>>,
+    },
+    /// A template's name is taken away, between two admissions: whoever stands on it is on the list.
+    RemoveTemplate {
+        /// Its name.
+        name: TemplateName,
+        /// Who waits.
+        reply: oneshot::Sender<Result<Removed, Refusal>>,
     },
     /// Every keeper.
     List {
@@ -45,11 +53,42 @@ pub(super) async fn attend(promises: Promises, keepers: Vec<KeeperHandle>, mut e
     while let Some(errand) = errands.recv().await {
         match errand {
             Errand::List { reply } => drop(reply.send(seats.iter().map(|seat| seat.keeper.clone()).collect())),
+            Errand::RemoveTemplate { name, reply } => {
+                drop(reply.send(remove_template(&promises, &seats, &name).await));
+            }
             Errand::Admit { machine, then, reply } => {
                 forget_old(&mut seats);
                 drop(reply.send(take_seat(&promises, &mut seats, *machine, then)));
             }
         }
+    }
+}
+
+/// Refused while machines stand on it, unless another name stands for the same template.
+async fn remove_template(promises: &Promises, seats: &[Seat], name: &TemplateName) -> Result<Removed, Refusal> {
+    let digest = promises.images.pin(name).await?;
+    let names = promises.images.list().await?.iter().filter(|template| template.digest == digest).count();
+    let machines = seats.iter().map(|seat| seat.keeper.machine());
+    let mut standing = machines.filter(|machine| machine.spec.template_digest == digest && is_needed(machine));
+    match standing.next() {
+        Some(machine) if names < 2 => {
+            let more = match standing.count() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let called = machine.called();
+            Err(Refusal::new(Code::TemplateInUse, format!("template {name} is in use: machine {called}{more}"))
+                .hint("destroy its machines first; `machine ls -o wide` lists them"))
+        }
+        Some(_) | None => Ok(promises.images.remove(name).await?),
+    }
+}
+
+/// Whether it is there, or may be.
+fn is_needed(machine: &Machine) -> bool {
+    match machine.state {
+        State::Destroyed => false,
+        State::Absent | State::Stopped | State::Running | State::Paused | State::Hibernated | State::Failed => true,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::debian::RootfsError;
 use crate::disk::DiskError;
 use crate::host_sources::SourcesError;
 use crate::kernel::KernelError;
+use crate::registry::RegistryError;
 use crate::template::TemplateError;
 use crate::tool::ToolError;
 
@@ -26,6 +27,23 @@ pub enum BuildError {
     /// There is no kernel.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// Packages of another registry than Debian's could not be had.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The recipe is for another release than the host's.
+    #[error("the recipe asks for {asked}, and this host's package sources are for {here}")]
+    OtherRelease {
+        /// What the recipe says.
+        asked: String,
+        /// What the host has.
+        here: String,
+    },
+    /// The machine did not rest while its disk was read.
+    #[error("the machine was started while its disk was read: {}", disk.display())]
+    Restless {
+        /// The disk.
+        disk: PathBuf,
+    },
     /// There is no root file system.
     #[error(transparent)]
     Rootfs(#[from] RootfsError),
@@ -65,7 +83,10 @@ impl BuildError {
         match self {
             Self::Sources(error) => Some(error.hint().to_owned()),
             Self::Template(error) => error.hint(),
-            Self::DiskFull { .. } | Self::Io { .. } => None,
+            Self::Registry(error) => error.hint(),
+            Self::OtherRelease { here, .. } => Some(format!("leave the base out, or ask for {here}")),
+            Self::Apt(AptError::NoPackage { .. }) => Some("look for its name: `apt-cache search`".to_owned()),
+            Self::DiskFull { .. } | Self::Io { .. } | Self::Restless { .. } => None,
             Self::Tool(_) | Self::Apt(_) | Self::Kernel(_) | Self::Rootfs(_) | Self::Disk(_) => {
                 self.tool().and_then(ToolError::hint)
             }
@@ -80,6 +101,7 @@ impl BuildError {
             | Self::Apt(AptError::Tool(error))
             | Self::Kernel(KernelError::Tool(error) | KernelError::Apt(AptError::Tool(error)))
             | Self::Rootfs(RootfsError::Tool(error))
+            | Self::Registry(RegistryError::Tool(error))
             | Self::Disk(DiskError::Tool(error)) => Some(error),
             Self::Sources(_)
             | Self::Apt(_)
@@ -87,6 +109,9 @@ impl BuildError {
             | Self::Rootfs(_)
             | Self::Disk(_)
             | Self::Template(_)
+            | Self::Registry(_)
+            | Self::OtherRelease { .. }
+            | Self::Restless { .. }
             | Self::Io { .. }
             | Self::DiskFull { .. } => None,
         }
@@ -100,6 +125,7 @@ impl BuildError {
             Self::DiskFull { .. } => true,
             Self::Io { source, .. }
             | Self::Template(TemplateError::Io { source, .. })
+            | Self::Registry(RegistryError::File { source, .. })
             | Self::Disk(DiskError::File { source, .. })
             | Self::Kernel(KernelError::File { source, .. } | KernelError::Apt(AptError::Prepare { source, .. }))
             | Self::Rootfs(RootfsError::Extras { source, .. })
@@ -110,6 +136,9 @@ impl BuildError {
             | Self::Rootfs(_)
             | Self::Disk(_)
             | Self::Sources(_)
+            | Self::Registry(_)
+            | Self::OtherRelease { .. }
+            | Self::Restless { .. }
             | Self::Template(_) => matches!(self.tool(), Some(ToolError::DiskFull { .. })),
         }
     }

@@ -11,19 +11,16 @@ use crate::ownership::Ownership;
 use crate::template::manifest::{Identity, ModulePart, Part};
 use crate::template::{self, MODULES, ROOT_DISK, UNFINISHED, VMLINUX};
 
-/// What a build needs for a while, most of it for the unpacked packages.
-const SPACE: u64 = 2 << 30;
-
 /// The folder a build works in; it goes when the build is over, however it ends.
-pub(super) struct Workshop {
-    pub(super) folder: PathBuf,
-    pub(super) template: PathBuf,
-    pub(super) ownership: Ownership,
+pub(crate) struct Workshop {
+    pub(crate) folder: PathBuf,
+    pub(crate) template: PathBuf,
+    pub(crate) ownership: Ownership,
     _held: File,
 }
 
 impl Workshop {
-    pub(super) fn open(images: &Path) -> Result<Self, BuildError> {
+    pub(crate) fn open(images: &Path, needed: u64) -> Result<Self, BuildError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             |source| BuildError::Io { path, source }
@@ -31,8 +28,8 @@ impl Workshop {
         fs::create_dir_all(images).map_err(at(images))?;
         let images = images.canonicalize().map_err(at(images))?;
         let free = free_space(&images).map_err(at(&images))?;
-        if free < SPACE {
-            return Err(BuildError::DiskFull { path: images, free, needed: SPACE });
+        if free < needed {
+            return Err(BuildError::DiskFull { path: images, free, needed });
         }
         let folder = fresh_folder(&images).map_err(at(&images))?;
         let held = template::hold(&folder).map_err(at(&folder))?;
@@ -41,7 +38,7 @@ impl Workshop {
         Ok(Self { folder, template, ownership: Ownership::of_this_process(), _held: held })
     }
 
-    pub(super) fn keep_kernel(&self, kernel: &UnpackedKernel) -> Result<(), BuildError> {
+    pub(crate) fn keep_kernel(&self, kernel: &UnpackedKernel) -> Result<(), BuildError> {
         let write =
             |path: PathBuf, bytes: &[u8]| fs::write(&path, bytes).map_err(|source| BuildError::Io { path, source });
         write(self.template.join(VMLINUX), &kernel.vmlinux)?;
@@ -73,10 +70,11 @@ impl Workshop {
             vmlinux: self.part(VMLINUX)?,
             modules: modules.collect::<Result<_, _>>()?,
             packages,
+            ready: inputs.ingredients.ready.clone(),
         })
     }
 
-    fn part(&self, file: &str) -> Result<Part, BuildError> {
+    pub(crate) fn part(&self, file: &str) -> Result<Part, BuildError> {
         let path = self.template.join(file);
         let failed = |source| BuildError::Io { path: path.clone(), source };
         let bytes = fs::metadata(&path).map_err(failed)?.len();

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tar::{Builder, EntryType, Header, HeaderMode};
@@ -10,7 +11,8 @@ use tar::{Builder, EntryType, Header, HeaderMode};
 use super::{Rootfs, SETUP};
 use crate::host_sources::HostSources;
 
-const HOSTS: &str = "127.0.0.1\tlocalhost\n127.0.1.1\tmachine\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+/// Who a template thinks it is.
+pub(crate) const HOSTS: &str = "127.0.0.1\tlocalhost\n127.0.1.1\tmachine\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
 /// Put in before the set-up script: modules, the script, certificate authorities.
 pub(super) struct Extras<'a> {
@@ -27,7 +29,17 @@ impl Extras<'_> {
         }
         let (folder, version) = self.rootfs.modules;
         // Below usr: `lib` is a link to it in the guest, and must stay one.
-        tar.tree(folder, &format!("usr/lib/modules/{version}"))?;
+        tar.tree(folder, &format!("usr/lib/modules/{version}"), Links::LeftOut)?;
+        let ingredients = self.rootfs.ingredients;
+        if let Some(script) = &ingredients.setup {
+            tar.file(".machine-recipe", 0o755, script.as_bytes())?;
+        }
+        for file in &ingredients.files {
+            tar.file(file.path, file.mode, file.text.as_bytes())?;
+        }
+        if self.rootfs.local.is_dir() {
+            tar.tree(self.rootfs.local, "usr/local", Links::Kept)?;
+        }
         tar.finish()
     }
 }
@@ -35,6 +47,8 @@ impl Extras<'_> {
 /// Put in at the end: the guest's names, its apt sources, its user's rights.
 pub(crate) struct Finish<'a> {
     pub(crate) sources: &'a HostSources,
+    /// Who becomes root without a password.
+    pub(crate) sudoers: &'a [String],
     pub(crate) epoch: i64,
 }
 
@@ -63,9 +77,21 @@ impl Finish<'_> {
         tar.file("etc/machine-id", 0o444, b"")?;
         tar.file("etc/resolv.conf", 0o644, b"")?;
         tar.file("etc/default/locale", 0o644, b"LANG=C.UTF-8\n")?;
-        tar.file("etc/sudoers.d/user", 0o440, b"user ALL=(ALL:ALL) NOPASSWD: ALL\n")?;
+        for user in self.sudoers {
+            let right = format!("{user} ALL=(ALL:ALL) NOPASSWD: ALL\n");
+            tar.file(&format!("etc/sudoers.d/{user}"), 0o440, right.as_bytes())?;
+        }
         tar.finish()
     }
+}
+
+/// What becomes of symbolic links in a tree.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    /// They are links in the guest, too.
+    Kept,
+    /// They lead to a kernel's build folder, which nobody has.
+    LeftOut,
 }
 
 /// A tar with one date and root as every owner.
@@ -112,8 +138,8 @@ impl Writer {
         self.file(&inside, 0o644, &fs::read(key)?)
     }
 
-    /// The files below `folder` as `inside`, by name; links (to a kernel's build folder) are left out.
-    fn tree(&mut self, folder: &Path, inside: &str) -> io::Result<()> {
+    /// The files below `folder` as `inside`, by name, with the right to be run that they have.
+    fn tree(&mut self, folder: &Path, inside: &str, links: Links) -> io::Result<()> {
         self.folder(inside, 0o755)?;
         let mut names: Vec<PathBuf> =
             fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
@@ -121,11 +147,16 @@ impl Writer {
         for path in names {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let inside = format!("{inside}/{name}");
-            let kind = fs::symlink_metadata(&path)?.file_type();
-            if kind.is_dir() {
-                self.tree(&path, &inside)?;
-            } else if kind.is_file() {
-                self.file(&inside, 0o644, &fs::read(&path)?)?;
+            let facts = fs::symlink_metadata(&path)?;
+            if facts.is_dir() {
+                self.tree(&path, &inside, links)?;
+            } else if facts.is_file() {
+                let mode = if facts.permissions().mode() & 0o111 == 0 { 0o644 } else { 0o755 };
+                let mut header = self.header(EntryType::Regular, mode, facts.len());
+                self.tar.append_data(&mut header, inside, File::open(&path)?)?;
+            } else if facts.is_symlink() && links == Links::Kept {
+                let mut header = self.header(EntryType::Symlink, 0o777, 0);
+                self.tar.append_link(&mut header, inside, fs::read_link(&path)?)?;
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What a template is made of, as written beside it. The identity names the template; the rest is about its making.
 
 use jiff::Timestamp;
+use machine_core::Recipe;
 use serde::{Deserialize, Serialize};
 
 use super::{MODULES, ROOT_DISK, VMLINUX};
@@ -18,8 +19,38 @@ pub struct Manifest {
     pub name: String,
     /// When it was built; no part of its identity.
     pub created: Timestamp,
+    /// What was asked for.
+    #[serde(default, skip_serializing_if = "Origin::is_plain")]
+    pub origin: Origin,
     /// What it is made of.
     pub identity: Identity,
+}
+
+/// What a build was asked for. No part of the identity, whose `inputs` say it together with the host's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// To follow a recipe.
+    Recipe(Recipe),
+    /// To keep a machine's disk.
+    Disk {
+        /// The template that its machine was made of.
+        parent: Digest,
+        /// Which state of the disk.
+        key: String,
+    },
+}
+
+impl Origin {
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self::Recipe(Recipe::default())
+    }
 }
 
 /// Everything that makes two templates the same or not.
@@ -45,6 +76,9 @@ pub struct Identity {
     pub modules: Vec<ModulePart>,
     /// Every package in the root disk, `name=version`, sorted.
     pub packages: Vec<String>,
+    /// A line for the guest's shell that succeeds once its services do their work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<String>,
 }
 
 /// One file of a template.
@@ -83,8 +117,8 @@ impl Identity {
 
 impl Manifest {
     /// The manifest of a template built now.
-    pub(crate) fn new(name: &str, created: Timestamp, identity: Identity) -> Self {
-        Self { schema: SCHEMA, name: name.to_owned(), created, identity }
+    pub(crate) fn new(name: &str, created: Timestamp, origin: Origin, identity: Identity) -> Self {
+        Self { schema: SCHEMA, name: name.to_owned(), created, origin, identity }
     }
 
     /// Reads a manifest; the error says what is wrong with it.

@@ -16,6 +16,7 @@ fn identity(root: &[u8]) -> Identity {
         vmlinux: part(b"kernel"),
         modules: vec![manifest::ModulePart { file: "a.ko".to_owned(), part: part(b"module") }],
         packages: vec!["a=1".to_owned()],
+        ready: None,
     }
 }
 
@@ -25,7 +26,7 @@ fn sealed(images: &Path, name: &str, root: &[u8]) -> Template {
     fs::write(folder.join(ROOT_DISK), root).unwrap();
     fs::write(folder.join(VMLINUX), b"kernel").unwrap();
     fs::write(folder.join(MODULES).join("a.ko"), b"module").unwrap();
-    let manifest = Manifest::new(name, jiff::Timestamp::UNIX_EPOCH, identity(root));
+    let manifest = Manifest::new(name, jiff::Timestamp::UNIX_EPOCH, manifest::Origin::default(), identity(root));
     seal(images, Sealed { folder: &folder, manifest: &manifest }).unwrap();
     Template::load(images, name).unwrap()
 }
@@ -89,12 +90,27 @@ fn a_rebuild_leaves_the_template_before_it_to_its_machines() {
     let old = sealed(images.path(), "base", b"root");
     let new = sealed(images.path(), "base", b"newer");
     assert_eq!(Template::load(images.path(), "base").unwrap(), new);
-    assert_eq!(Template::by_digest(images.path(), &old.digest).unwrap(), old);
+    let found = Template::by_digest(images.path(), &old.digest).unwrap();
+    assert_eq!((found.name.as_str(), &found.manifest), (old.digest.as_str(), &old.manifest));
     assert_eq!(Template::unnamed(images.path()).unwrap(), std::slice::from_ref(&old.digest));
     for _ in 0..2 {
         Template::remove_unnamed(images.path(), &old.digest).unwrap();
     }
     assert!(matches!(Template::by_digest(images.path(), &old.digest), Err(TemplateError::Unknown { .. })));
+}
+
+#[test]
+fn a_template_is_found_by_its_inputs_whatever_it_is_called() {
+    let images = tempfile::tempdir().unwrap();
+    let template = sealed(images.path(), "one", b"root");
+    let of = |name: &str, inputs: &[u8]| Template::of_inputs(images.path(), name, &Digest::of(inputs)).unwrap();
+    assert_eq!(of("one", b"inputs").unwrap().name, "one");
+    let other = of("two", b"inputs").unwrap();
+    assert_eq!(other.digest, template.digest);
+    assert!(of("one", b"others").is_none());
+    crate::seal::name(images.path(), "two", &other.digest).unwrap();
+    assert_eq!(Template::list(images.path()).unwrap().len(), 2);
+    assert_eq!(fs::read_dir(images.path().join(TEMPLATES)).unwrap().count(), 1);
 }
 
 #[test]

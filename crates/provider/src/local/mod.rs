@@ -201,6 +201,10 @@ impl Provider for LocalProvider {
         Ok(())
     }
 
+    fn root_disk(&self, machine: &MachineId) -> Option<PathBuf> {
+        Some(self.folder(machine).join(ROOT_DISK))
+    }
+
     async fn bring_to(&self, plan: &MachinePlan, power: Power, progress: &Progress) -> Result<(), ProviderError> {
         match power {
             Power::Running => self.power_on(plan, progress).await,

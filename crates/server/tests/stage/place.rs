@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use machine_core::promise::guest::Guest;
-use machine_core::promise::image_source::{BootParts, Freshness, Ground, ImageError, ImageSource, TemplateInfo};
+use machine_core::promise::image_source::{
+    BootParts, Freshness, Ground, ImageError, ImageSource, Removed, TemplateInfo, TemplateOrder,
+};
 use machine_core::promise::provider::{MachinePlan, Observation, Offer, Power, Provider, ProviderError, Usage, Wait};
 use machine_core::stage::{Report, Stage, StageTime};
 use machine_core::{Digest, MachineId, MiB, Progress, TemplateName};
@@ -120,14 +122,14 @@ impl ImageSource for Images {
         self.0.pin(name).await
     }
 
-    async fn build(
-        &self,
-        name: &TemplateName,
-        fresh: Freshness,
-        progress: &Progress,
-    ) -> Result<TemplateInfo, ImageError> {
+    async fn remove(&self, name: &TemplateName) -> Result<Removed, ImageError> {
+        self.0.remove(name).await
+    }
+
+    async fn build(&self, order: &TemplateOrder, progress: &Progress) -> Result<TemplateInfo, ImageError> {
+        let TemplateOrder { name, fresh, .. } = order;
         if name.as_str() != "small" {
-            return self.0.build(name, fresh, progress).await;
+            return self.0.build(order, progress).await;
         }
         progress.tell(Report::Told(Stage::Fetch, "7 packages".to_owned()));
         Ok(TemplateInfo {
@@ -137,7 +139,8 @@ impl ImageSource for Images {
             size_bytes: 5,
             kernel: "6.1".to_owned(),
             packages: 7,
-            built_now: fresh == Freshness::Rebuild,
+            recipe: None,
+            built_now: *fresh == Freshness::Rebuild,
         })
     }
 

@@ -176,7 +176,11 @@ mod tests {
             Code::Unauthorized => 4,
             Code::PermissionDenied => 5,
             Code::CapacityExceeded | Code::DiskFull => 6,
-            Code::NameConflict | Code::MachineNotReady | Code::TransitionInProgress | Code::PortConflict => 7,
+            Code::NameConflict
+            | Code::MachineNotReady
+            | Code::TransitionInProgress
+            | Code::PortConflict
+            | Code::TemplateInUse => 7,
             Code::BootTimeout | Code::BootFailed | Code::ExecFailed | Code::ExecTimeout | Code::NetworkError => 8,
             Code::HostNotCapable => 9,
             Code::FileError

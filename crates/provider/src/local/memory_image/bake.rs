@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! turn taken ──▶ found after all
-//!      └──▶ disk laid ──▶ booted ──▶ warmed up ──▶ settled ──▶ paused, saved, quit ──▶ kept; sealed later
-//!                └────────────┴───── any failure ─────┴──────────────┴──▶ nothing left
+//!      └──▶ disk laid ──▶ booted ──▶ services ready ──▶ warmed up ──▶ settled ──▶ paused, saved, quit ──▶ kept
+//!                └─────────────── any failure ───────────────────────────────┴──▶ nothing left
 //! ```
 //! The booting machine is an entry of the machines' folder like any other, and on no ledger: what a killed
 //! server leaves of it is removed as an orphan, and the unfinished image by the store's sweep.
@@ -32,6 +32,8 @@ use super::{Freshly, kernel_of};
 use crate::local::boot::{Built, nobodys_nic};
 use crate::local::{CONTROL, LocalProvider, blocking, host, host_refused, of_io};
 
+/// What a template's services may take until they do their work.
+const READY: Duration = Duration::from_secs(300);
 /// What a warm-up may take.
 const WARM_UP: Duration = Duration::from_secs(300);
 /// After the host has left, so long a guest has to notice it before it is stopped.
@@ -123,8 +125,11 @@ impl LocalProvider {
         let vmm = self.launch(ready.plan(&plan)?).await?;
         let guest = self.first_answer(builder, &vmm).await?;
         progress.tell(Report::Ended(StageTime::new(Stage::Boot, booting.elapsed())));
+        if let Some(line) = &recipe.parts.ready {
+            run(guest.as_ref(), until(line), READY).await?;
+        }
         if let Some(line) = &recipe.warm_up {
-            warm_up(guest.as_ref(), line).await?;
+            run(guest.as_ref(), line.clone(), WARM_UP).await?;
         }
         let begun = Instant::now();
         progress.tell(Report::Begun(Stage::Keep));
@@ -189,16 +194,21 @@ async fn save(control: &dyn Control, vmm: &Vmm, state: &Path) -> Result<(), Prov
     }
 }
 
-/// Runs the line that a person gave, as root.
-async fn warm_up(guest: &dyn Guest, line: &str) -> Result<(), ProviderError> {
+/// A line that ends well once `ready` does.
+fn until(ready: &str) -> String {
+    format!("until {{ {ready}; }} >/dev/null 2>&1; do sleep 0.2; done")
+}
+
+/// Runs a line as root: the template's own, which waits for its services, or the one that a person gave.
+async fn run(guest: &dyn Guest, line: String, patience: Duration) -> Result<(), ProviderError> {
     let request = ExecRequest {
-        program: Program::Shell(line.to_owned()),
+        program: Program::Shell(line),
         cwd: None,
         envs: std::collections::BTreeMap::new(),
         user: None,
         stdin: Stdin::Null,
         terminal: None,
-        timeout: Some(WARM_UP),
+        timeout: Some(patience),
         life: Life::Attached,
     };
     let mut process = guest.exec(request).await?;
