@@ -29,6 +29,7 @@ fn boot() -> BootPlan {
         cpus: NonZeroU8::new(2).unwrap(),
         memory: Memory { size: MiB(512), backing: Backing::Anonymous },
         nic: Some(Nic { mac: MacAddress([0x52, 0x54, 0, 1, 2, 3]) }),
+        shares: Vec::new(),
         run: RunFolder(PathBuf::from("/run/machine/m0123456789abcdefghij")),
     }
 }

@@ -37,6 +37,8 @@ pub struct Awakening {
     pub certificate_authorities: Vec<String>,
     /// The size in bytes that its root disk has now; its file system is grown to it.
     pub root_bytes: Option<u64>,
+    /// Whether its root file system is for reading only, from then on.
+    pub read_only_root: bool,
 }
 
 /// Where a guest's memory came from.

@@ -14,7 +14,7 @@ use crate::promise::image_source::ImageError;
 use crate::promise::network::NetworkError;
 use crate::refusal::Refusal;
 use crate::size::MiB;
-use crate::spec::MachineSpec;
+use crate::spec::{MachineSpec, RootFate};
 use crate::stage::Progress;
 use crate::state::Sighting;
 
@@ -28,7 +28,9 @@ pub trait Provider: Send + Sync {
     async fn prepare(&self, plan: &MachinePlan, progress: &Progress) -> Result<(), ProviderError>;
 
     /// Brings a prepared machine to a power state: running until its agent answers as `plan.identity`,
-    /// or off. `Off` asks the guest first and ends the VMM when the grace is over.
+    /// or off. `Off` asks the guest first and ends the VMM when the grace is over. A root that `plan.root` gives
+    /// up is gone once the machine is off, and new before it runs; a launch of this generation that lives is
+    /// taken up as it is.
     async fn bring_to(&self, plan: &MachinePlan, power: Power, progress: &Progress) -> Result<(), ProviderError>;
 
     /// The agent of a running machine.
@@ -58,6 +60,8 @@ pub struct MachinePlan {
     pub spec: MachineSpec,
     /// Who the guest becomes.
     pub identity: Identity,
+    /// What the command means for its root disk.
+    pub root: RootFate,
 }
 
 /// What a place has to give and can do.

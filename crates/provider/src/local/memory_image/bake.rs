@@ -160,6 +160,7 @@ impl LocalProvider {
             start: Start::Boot(kernel_of(parts)),
             disk: folder.join(store::DISK),
             nic: nobodys_nic(shape.network),
+            shares: Vec::new(),
         })
     }
 }

@@ -10,7 +10,9 @@ mod bake;
 mod digest;
 mod finish;
 mod key;
+mod lent;
 mod manifest;
+mod own;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -32,7 +34,8 @@ use super::{LocalProvider, blocking, of_io};
 const USUAL_DISK: MiB = MiB(10 * 1024);
 
 pub(crate) use bake::Recipe;
-pub(crate) use store::{Check, ImageStore, Kept, Lent};
+pub(crate) use lent::Lent;
+pub(crate) use store::{Check, ImageStore, Kept};
 
 impl LocalProvider {
     /// What an image depends on here and now, of this shape and for disks of at least this size.

@@ -1,0 +1,168 @@
+//! Folders of the host in a machine: what serves each, beside the VMM, and the device by which the guest sees it.
+//! How a folder is served, and what of it, is the daemon's affair: the hidden verb `share`.
+//!
+//! ```text
+//! start ──▶ share<n>.json ──▶ VMM, and its companions share<n> ──listen──▶ attached as machine<n> ──▶ guest mounts
+//! ```
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use machine_core::mount::{Access, MountSpec};
+use machine_core::promise::provider::{MachinePlan, ProviderError};
+use machine_hypervisor::boot_plan::{RunFolder, Share};
+use machine_hypervisor::driver::Control;
+use machine_hypervisor::launch_plan::{Companion, Holds};
+use serde_json::{Value, json};
+
+use super::{CONTROL, LocalProvider, host, host_refused, of_io, remove_if_there};
+
+/// The hidden verb of the program that serves a folder.
+const SHARE_VERB: &str = "share";
+/// Whose a folder appears to be in the guest that is root's on the host: the template's first user.
+const FIRST_USER: u32 = 1000;
+/// The host's root.
+const ROOT: u32 = 0;
+
+/// Whose the files of a folder are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Owner {
+    uid: u32,
+    gid: u32,
+}
+
+impl LocalProvider {
+    /// What the guest's devices connect to.
+    pub(super) fn shares(&self, plan: &MachinePlan) -> Vec<Share> {
+        let run = self.run(&plan.id);
+        (0..plan.spec.mounts.len()).map(|place| share(&run, place)).collect()
+    }
+
+    /// Writes down what a launch's folders are, and says which companions serve them.
+    pub(super) fn share_companions(&self, plan: &MachinePlan) -> Result<Vec<Companion>, ProviderError> {
+        let run = self.run(&plan.id);
+        let each = plan.spec.mounts.iter().enumerate();
+        each.map(|(place, mount)| {
+            host::make_private_folder(run.path())?;
+            let owner = owner(&mount.source)?;
+            for stale in [share(&run, place).socket, run.path().join(file(place, "watch.sock"))] {
+                remove_if_there(&stale)?;
+            }
+            let file = run.path().join(file(place, "json"));
+            write(&file, &plan_of(&run, place, mount, owner))
+                .map_err(|error| of_io("write a folder's plan", &error))?;
+            let arguments = vec![SHARE_VERB.to_owned(), file.to_string_lossy().into_owned()];
+            Ok(Companion { name: word(place), arguments, holds: Holds::Nothing })
+        })
+        .collect()
+    }
+
+    /// Lets the guest see them. Twice is once.
+    pub(super) async fn attach(&self, control: &dyn Control, shares: &[Share]) -> Result<(), ProviderError> {
+        for share in shares {
+            let attached = control.attach(share, CONTROL).await;
+            attached.map_err(|error| host_refused("show the guest a folder of the host", error))?;
+        }
+        Ok(())
+    }
+
+    /// A machine that boots waits for its folders before its first instruction; one without any runs already.
+    pub(super) async fn attach_and_begin(&self, control: &dyn Control, shares: &[Share]) -> Result<(), ProviderError> {
+        if shares.is_empty() {
+            return Ok(());
+        }
+        self.attach(control, shares).await?;
+        control.resume().await.map_err(|error| host_refused("begin the boot", error))
+    }
+}
+
+/// The word for one among a VMM's companions.
+fn word(place: usize) -> String {
+    format!("share{place}")
+}
+
+fn file(place: usize, ending: &str) -> String {
+    format!("{}.{ending}", word(place))
+}
+
+/// What the guest knows it by, and where it is served.
+fn share(run: &RunFolder, place: usize) -> Share {
+    Share { tag: format!("machine{place}"), socket: run.path().join(file(place, "sock")) }
+}
+
+/// Whose a folder is, is whose everything in it becomes.
+fn owner(source: &Path) -> Result<Owner, ProviderError> {
+    let facts = fs::metadata(source).and_then(|facts| match facts.is_dir() {
+        true => Ok(facts),
+        false => Err(io::ErrorKind::NotADirectory.into()),
+    });
+    match facts {
+        Ok(facts) => Ok(Owner { uid: facts.uid(), gid: facts.gid() }),
+        Err(error) => Err(of_io(&format!("look at the folder {}", source.display()), &error)),
+    }
+}
+
+/// What the daemon reads.
+fn plan_of(run: &RunFolder, place: usize, mount: &MountSpec, owner: Owner) -> Value {
+    let appears = |id: u32| if id == ROOT { FIRST_USER } else { id };
+    let access = match mount.access {
+        Access::ReadWrite => "read_write",
+        Access::ReadOnly => "read_only",
+    };
+    json!({
+        "socket": share(run, place).socket,
+        "folder": mount.source,
+        "access": access,
+        "owner": {
+            "host_uid": owner.uid, "host_gid": owner.gid,
+            "guest_uid": appears(owner.uid), "guest_gid": appears(owner.gid),
+        },
+        "exclude": mount.exclude,
+        "guard": mount.guard,
+        "watch": { "socket": run.path().join(file(place, "watch.sock")) },
+    })
+}
+
+/// Whole or not at all: a daemon may be about to read it.
+fn write(path: &Path, plan: &Value) -> io::Result<()> {
+    let aside = path.with_extension("json.new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    file.write_all(plan.to_string().as_bytes())?;
+    fs::rename(aside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_is_told_this() {
+        let run = RunFolder("/run/machine/x/m/m0/run".into());
+        let mount = MountSpec {
+            source: "/home/ann/web".into(),
+            target: "/workspace".to_owned(),
+            access: Access::ReadOnly,
+            exclude: vec!["node_modules".to_owned()],
+            guard: vec![".git/hooks".to_owned()],
+        };
+        let said = json!({
+            "socket": "/run/machine/x/m/m0/run/share1.sock", "folder": "/home/ann/web", "access": "read_only",
+            "owner": {"host_uid": 501, "host_gid": 20, "guest_uid": 501, "guest_gid": 20},
+            "exclude": ["node_modules"], "guard": [".git/hooks"],
+            "watch": {"socket": "/run/machine/x/m/m0/run/share1.watch.sock"},
+        });
+        assert_eq!(plan_of(&run, 1, &mount, Owner { uid: 501, gid: 20 }), said);
+        let roots = plan_of(&run, 1, &mount, Owner { uid: 0, gid: 0 });
+        assert_eq!(roots["owner"], json!({"host_uid": 0, "host_gid": 0, "guest_uid": 1000, "guest_gid": 1000}));
+        assert_eq!(share(&run, 1).tag, "machine1");
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_said_by_its_name() {
+        let gone = owner(Path::new("/nowhere/at/all")).unwrap_err().to_string();
+        assert!(gone.contains("/nowhere/at/all"), "{gone}");
+        assert!(owner(Path::new("/etc/hostname")).is_err(), "a file is no folder");
+    }
+}
