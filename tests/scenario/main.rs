@@ -8,3 +8,4 @@ mod home;
 mod image_faults;
 mod images;
 mod refusals;
+mod roots;
