@@ -1,0 +1,1 @@
+//! The daemon that shows one folder of the host to one machine.
