@@ -152,9 +152,16 @@ mod tests {
     #[test]
     fn what_is_said_is_this() {
         let share = Share { tag: "machine0".to_owned(), socket: "/run/machine/m/share0.sock".into() };
-        let connect = r#"{"backend":{"data":{"addr":{"data":{"path":"/run/machine/m/share0.sock"},"type":"unix"},"server":false},"type":"socket"},"id":"machine0.port1"}"#;
-        let attach = r#"{"bus":"port1","chardev":"machine0.port1","driver":"vhost-user-fs-pci","id":"machine0.port1","queue-size":1024,"tag":"machine0"}"#;
-        assert_eq!(channel("machine0.port1", &share).to_string(), connect);
-        assert_eq!(device("machine0.port1", "port1", &share).to_string(), attach);
+        let address = json!({"type": "unix", "data": {"path": "/run/machine/m/share0.sock"}});
+        let connect = json!({
+            "id": "machine0.port1",
+            "backend": {"type": "socket", "data": {"addr": address, "server": false}},
+        });
+        let attach = json!({
+            "driver": "vhost-user-fs-pci", "id": "machine0.port1", "bus": "port1", "chardev": "machine0.port1",
+            "tag": "machine0", "queue-size": 1024,
+        });
+        assert_eq!(channel("machine0.port1", &share), connect);
+        assert_eq!(device("machine0.port1", "port1", &share), attach);
     }
 }

@@ -18,6 +18,8 @@ mod store;
 mod tests;
 #[cfg(test)]
 mod tests_of_finish;
+#[cfg(test)]
+mod tests_of_own;
 
 use async_trait::async_trait;
 use machine_core::network::NetworkMode;
