@@ -261,9 +261,6 @@ pub trait Control: Send + Sync {
     /// Lets the guest see a folder of the host, whose server may just be starting. Twice is once.
     async fn attach(&self, share: &Share, within: Duration) -> Result<(), ControlError>;
 
-    /// Takes a folder away again. The guest has to let go of it, and one whose server died under it may not.
-    async fn detach(&self, tag: &str, within: Duration) -> Result<(), ControlError>;
-
     /// Ends the VMM, whatever the guest thinks of it. Ok once it is ending.
     async fn quit(&self) -> Result<(), ControlError>;
 

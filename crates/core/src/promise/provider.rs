@@ -1,5 +1,6 @@
 //! A place that holds machines: this host, later others and clouds.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -180,6 +181,14 @@ pub enum ProviderError {
     /// The machine's network is not as it was asked for.
     #[error(transparent)]
     Network(Box<NetworkError>),
+    /// A folder of the host that the machine sees is not there.
+    #[error("cannot show the machine the folder {}: {detail}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        detail: String,
+    },
     /// The host's disk is full.
     #[error("cannot {tried}: the disk is full")]
     DiskFull {
@@ -218,6 +227,9 @@ impl From<ProviderError> for Refusal {
                 Self::new(Code::ImageNotFound, message).hint("`machine image ls` lists the memory images")
             }
             ProviderError::Network(network) => (*network).into(),
+            ProviderError::Folder { .. } => Self::new(Code::MachineNotReady, message)
+                .reason("folder_missing")
+                .hint("put the folder back; which folders a machine sees is said when it is made"),
             ProviderError::DiskFull { .. } => {
                 Self::new(Code::DiskFull, message).hint("free some space, or give MACHINE_HOME a larger disk")
             }

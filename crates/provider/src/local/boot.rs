@@ -72,14 +72,13 @@ impl LocalProvider {
     }
 
     async fn attached_and_running(&self, vmm: &Vmm, plan: &MachinePlan) -> Result<(), ProviderError> {
-        let shares = self.shares(plan);
-        if shares.is_empty() {
+        if plan.spec.mounts.is_empty() {
             return Ok(());
         }
         let ready = self.host.ready().await?;
         let control = vmm.control(ready.driver(), CONTROL).await;
         let control = control.map_err(|error| host_refused("reach the VMM", error))?;
-        self.attach_and_begin(control.as_ref(), &shares).await
+        self.attach_and_begin(plan, control.as_ref()).await
     }
 
     /// Starts a VMM; one of an earlier launch is ended first. A launch is not taken back halfway.

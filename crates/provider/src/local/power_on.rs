@@ -24,6 +24,7 @@ use machine_hypervisor::process::{Found, Vmm};
 
 use super::boot::nic_of;
 use super::memory_image::{Kept, Lent};
+use super::shares::check_folders;
 use super::{CONTROL, LocalProvider, host_refused, ssh_keys};
 
 /// How often a restore is tried; before the second time the image is made anew.
@@ -86,9 +87,9 @@ impl LocalProvider {
             match origin {
                 Origin::Image => {
                     self.let_go(vmm, control.as_ref(), Some(plan.spec.disk)).await?;
-                    self.attach(control.as_ref(), &self.shares(plan)).await?;
+                    self.attach(plan, control.as_ref()).await?;
                 }
-                Origin::Boot => self.attach_and_begin(control.as_ref(), &self.shares(plan)).await?,
+                Origin::Boot => self.attach_and_begin(plan, control.as_ref()).await?,
             }
         }
         let (guest, ()) = tokio::try_join!(self.first_answer(&plan.id, vmm), self.network_is_ready(plan))?;
@@ -101,6 +102,7 @@ impl LocalProvider {
 
     async fn start(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, ProviderError> {
         self.check_ports(plan).await?;
+        check_folders(plan)?;
         self.renew_root(plan).await?;
         if plan.spec.first_start == FirstStart::Image && !self.run(&plan.id).plan_file().exists() {
             match self.by_image(plan, progress).await {
@@ -124,7 +126,9 @@ impl LocalProvider {
             match self.restore(plan, &kept, progress).await {
                 Ok(started) => return Ok(started),
                 // The image is not to blame.
-                Err(error @ ProviderError::Network(_)) => return Err(NoImage::Hopeless(error)),
+                Err(error @ (ProviderError::Network(_) | ProviderError::Folder { .. })) => {
+                    return Err(NoImage::Hopeless(error));
+                }
                 Err(error @ ProviderError::DiskFull { .. }) => return Err(NoImage::Boot(error)),
                 Err(error) => {
                     tracing::warn!(machine = %plan.id, image = %kept.id, %error, "a memory image does not run; it is removed");
@@ -180,6 +184,7 @@ fn hopeless_or_not(error: ProviderError) -> NoImage {
         | ProviderError::Silent { .. }
         | ProviderError::NotCapable { .. }
         | ProviderError::Network(_)
+        | ProviderError::Folder { .. }
         | ProviderError::NotRunning => NoImage::Hopeless(error),
         ProviderError::Guest(_)
         | ProviderError::WarmUp { .. }

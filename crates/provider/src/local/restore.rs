@@ -9,7 +9,7 @@ use machine_core::promise::awakening::Origin;
 use machine_core::promise::image_source::Ground;
 use machine_core::promise::provider::{MachinePlan, ProviderError};
 use machine_core::stage::{Progress, Report, Stage, StageTime};
-use machine_hypervisor::boot_plan::{Memory, Share, Start};
+use machine_hypervisor::boot_plan::{Memory, Start};
 use machine_hypervisor::driver::Control;
 use machine_hypervisor::process::Vmm;
 
@@ -49,7 +49,7 @@ impl LocalProvider {
         })?;
         let vmm = self.launch(self.with_companions(plan, ready.plan(&boot)?)?).await?;
         let larger = (plan.spec.disk > kept.manifest.key.disk).then_some(plan.spec.disk);
-        let running = self.loaded_and_running(&vmm, larger, self.shares(plan));
+        let running = self.loaded_and_running(plan, &vmm, larger);
         let network = self.network_is_ready(plan);
         let (guest, (), ()) = tokio::try_join!(self.first_answer(&plan.id, &vmm), running, network)?;
         self.make_spare_of(plan, kept);
@@ -78,15 +78,15 @@ impl LocalProvider {
 
     async fn loaded_and_running(
         &self,
+        plan: &MachinePlan,
         vmm: &Vmm,
         larger: Option<MiB>,
-        shares: Vec<Share>,
     ) -> Result<(), ProviderError> {
         let ready = self.host.ready().await?;
         let control = vmm.control(ready.driver(), CONTROL).await;
         let control = control.map_err(|error| host_refused("reach the VMM", error))?;
         self.let_go(vmm, control.as_ref(), larger).await?;
-        self.attach(control.as_ref(), &shares).await
+        self.attach(plan, control.as_ref()).await
     }
 
     /// The state is loaded, the processors run, the disk has its size. Twice is once. QEMU takes the disk into

@@ -13,11 +13,12 @@ use std::path::Path;
 use machine_core::mount::{Access, MountSpec};
 use machine_core::promise::provider::{MachinePlan, ProviderError};
 use machine_hypervisor::boot_plan::{RunFolder, Share};
-use machine_hypervisor::driver::Control;
+use machine_hypervisor::driver::{Control, ControlError};
 use machine_hypervisor::launch_plan::{Companion, Holds};
+use machine_hypervisor::process::Vmm;
 use serde_json::{Value, json};
 
-use super::{CONTROL, LocalProvider, host, host_refused, of_io, remove_if_there};
+use super::{CONTROL, LOG_TAIL, LocalProvider, ending, host, host_refused, of_io, remove_if_there};
 
 /// The hidden verb of the program that serves a folder.
 const SHARE_VERB: &str = "share";
@@ -60,21 +61,36 @@ impl LocalProvider {
     }
 
     /// Lets the guest see them. Twice is once.
-    pub(super) async fn attach(&self, control: &dyn Control, shares: &[Share]) -> Result<(), ProviderError> {
-        for share in shares {
-            let attached = control.attach(share, CONTROL).await;
-            attached.map_err(|error| host_refused("show the guest a folder of the host", error))?;
+    pub(super) async fn attach(&self, plan: &MachinePlan, control: &dyn Control) -> Result<(), ProviderError> {
+        for (place, (mount, share)) in plan.spec.mounts.iter().zip(self.shares(plan)).enumerate() {
+            let attached = control.attach(&share, CONTROL).await;
+            attached.map_err(|error| self.not_served(plan, place, mount, &error))?;
         }
         Ok(())
     }
 
     /// A machine that boots waits for its folders before its first instruction; one without any runs already.
-    pub(super) async fn attach_and_begin(&self, control: &dyn Control, shares: &[Share]) -> Result<(), ProviderError> {
-        if shares.is_empty() {
+    pub(super) async fn attach_and_begin(
+        &self,
+        plan: &MachinePlan,
+        control: &dyn Control,
+    ) -> Result<(), ProviderError> {
+        if plan.spec.mounts.is_empty() {
             return Ok(());
         }
-        self.attach(control, shares).await?;
+        self.attach(plan, control).await?;
         control.resume().await.map_err(|error| host_refused("begin the boot", error))
+    }
+
+    /// What the daemon said last says more than that nobody listens.
+    fn not_served(&self, plan: &MachinePlan, place: usize, mount: &MountSpec, error: &ControlError) -> ProviderError {
+        let said = Vmm::companion_log_tail(&self.run(&plan.id), &word(place), LOG_TAIL).unwrap_or_default();
+        let said = ending::readable(&said);
+        let path = mount.source.clone();
+        ProviderError::Folder {
+            path,
+            detail: if said.is_empty() { error.to_string() } else { format!("{error}: {said}") },
+        }
     }
 }
 
@@ -92,15 +108,18 @@ fn share(run: &RunFolder, place: usize) -> Share {
     Share { tag: format!("machine{place}"), socket: run.path().join(file(place, "sock")) }
 }
 
+/// Whether a start would find the machine's folders: asked before anything else is done for it.
+pub(super) fn check_folders(plan: &MachinePlan) -> Result<(), ProviderError> {
+    plan.spec.mounts.iter().try_for_each(|mount| owner(&mount.source).map(drop))
+}
+
 /// Whose a folder is, is whose everything in it becomes.
 fn owner(source: &Path) -> Result<Owner, ProviderError> {
-    let facts = fs::metadata(source).and_then(|facts| match facts.is_dir() {
-        true => Ok(facts),
-        false => Err(io::ErrorKind::NotADirectory.into()),
-    });
-    match facts {
-        Ok(facts) => Ok(Owner { uid: facts.uid(), gid: facts.gid() }),
-        Err(error) => Err(of_io(&format!("look at the folder {}", source.display()), &error)),
+    let missing = |detail: String| ProviderError::Folder { path: source.to_owned(), detail };
+    let facts = fs::symlink_metadata(source).map_err(|error| missing(error.to_string()))?;
+    match facts.is_dir() {
+        true => Ok(Owner { uid: facts.uid(), gid: facts.gid() }),
+        false => Err(missing("it is no folder any more".to_owned())),
     }
 }
 

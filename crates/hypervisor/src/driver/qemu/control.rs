@@ -103,10 +103,6 @@ impl Control for QemuControl {
         shares::attach(&self.qmp, share, within).await
     }
 
-    async fn detach(&self, tag: &str, within: Duration) -> Result<(), ControlError> {
-        shares::detach(&self.qmp, tag, within).await
-    }
-
     async fn quit(&self) -> Result<(), ControlError> {
         match self.tell("quit").await {
             // It may end before its answer is out.

@@ -2,9 +2,9 @@
 //! folder speaks vhost-user at a socket, with QEMU as its client.
 //!
 //! ```text
-//! port empty ──chardev-add──▶ connected ──device_add──▶ attached ──device_del, the guest lets go──▶ port empty
-//!      ▲           └ nobody listens yet: again               │                └ chardev-remove
-//!      └───────────chardev-remove, when the device is refused┘
+//! port empty ──chardev-add──▶ connected ──device_add──▶ attached, until the machine ends
+//!      ▲           └ nobody listens yet: again    │
+//!      └──chardev-remove, the device is refused───┘
 //! ```
 //! A device is called by its tag and its port, so that nothing need be remembered of it.
 
@@ -22,7 +22,6 @@ use crate::driver::ControlError;
 
 const CONNECT: &str = "chardev-add";
 const ATTACH: &str = "device_add";
-const DETACH: &str = "device_del";
 
 /// Between two looks at what is not there yet.
 const RETRY: Duration = Duration::from_millis(5);
@@ -95,24 +94,6 @@ pub(super) async fn attach(qmp: &Qmp, share: &Share, within: Duration) -> Result
             Err(error)
         }
     }
-}
-
-/// Detaches a folder and waits until the guest let go of it.
-pub(super) async fn detach(qmp: &Qmp, tag: &str, within: Duration) -> Result<(), ControlError> {
-    let Place::There(name) = place(&devices(qmp).await?, tag) else { return Ok(()) };
-    let deadline = Instant::now() + within;
-    match qmp.execute(DETACH, Some(json!({ "id": name })), ANSWER).await {
-        // Refused also where the guest was asked already.
-        Ok(_) | Err(ControlError::Refused { .. }) => {}
-        Err(error) => return Err(error),
-    }
-    while devices(qmp).await?.contains(&name) {
-        if Instant::now() >= deadline {
-            return Err(ControlError::Silent { command: DETACH, within });
-        }
-        tokio::time::sleep(RETRY).await;
-    }
-    disconnect(qmp, &name).await
 }
 
 async fn disconnect(qmp: &Qmp, name: &str) -> Result<(), ControlError> {
