@@ -167,6 +167,8 @@ impl LocalProvider {
             ssh_host_keys,
             certificate_authorities,
             root_bytes: started.grows.then(|| plan.spec.disk.bytes()),
+            mounts: Vec::new(),
+            root: plan.spec.root,
             now: Timestamp::now(),
         })
     }
