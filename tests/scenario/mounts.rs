@@ -16,11 +16,9 @@ fn project(home: &Home) -> PathBuf {
     fs::canonicalize(folder).expect("it is there")
 }
 
-/// Runs a line in the guest, where the folder is at `/workspace`.
+/// Runs a line in the guest, in the folder.
 fn within(home: &Home, line: &str) -> String {
-    let mounted = "mountpoint -q /workspace || { mkdir -p /workspace && mount -t virtiofs machine0 /workspace; }";
-    let line = format!("for i in 1 2 3 4 5 6 7 8 9; do {mounted} && break; sleep 0.2; done; cd /workspace && {line}");
-    home.ok(&["exec", "a", "--", "sh", "-c", &line])
+    home.ok(&["exec", "-w", "/workspace", "a", "--", "sh", "-c", &format!("mountpoint -q /workspace && {line}")])
 }
 
 /// What the guest writes the host sees, and the other way.

@@ -17,14 +17,14 @@ use machine_core::promise::awakening::{Awakening, FRESH_ENTROPY, Origin, SshHost
 use machine_core::promise::guest::{Guest, Identity};
 use machine_core::promise::memory_image::Shape;
 use machine_core::promise::provider::{MachinePlan, ProviderError};
-use machine_core::spec::{FirstStart, RootLife};
+use machine_core::spec::FirstStart;
 use machine_core::stage::{Progress, Report, Stage, StageTime};
 use machine_hypervisor::driver::VmmStatus;
 use machine_hypervisor::process::{Found, Vmm};
 
 use super::boot::nic_of;
 use super::memory_image::{Kept, Lent};
-use super::shares::check_folders;
+use super::shares::{check_folders, guest_mounts};
 use super::{CONTROL, LocalProvider, host_refused, ssh_keys};
 
 /// How often a restore is tried; before the second time the image is made anew.
@@ -163,7 +163,8 @@ impl LocalProvider {
             ssh_host_keys,
             certificate_authorities,
             root_bytes: started.grows.then(|| plan.spec.disk.bytes()),
-            read_only_root: plan.spec.root == RootLife::ReadOnly,
+            mounts: guest_mounts(plan)?,
+            root: plan.spec.root,
             now: Timestamp::now(),
         })
     }

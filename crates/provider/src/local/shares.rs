@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use machine_core::mount::{Access, MountSpec};
+use machine_core::promise::project::{GuestMount, GuestOwner};
 use machine_core::promise::provider::{MachinePlan, ProviderError};
 use machine_hypervisor::boot_plan::{RunFolder, Share};
 use machine_hypervisor::driver::{Control, ControlError};
@@ -103,14 +104,34 @@ fn file(place: usize, ending: &str) -> String {
     format!("{}.{ending}", word(place))
 }
 
+fn tag(place: usize) -> String {
+    format!("machine{place}")
+}
+
 /// What the guest knows it by, and where it is served.
 fn share(run: &RunFolder, place: usize) -> Share {
-    Share { tag: format!("machine{place}"), socket: run.path().join(file(place, "sock")) }
+    Share { tag: tag(place), socket: run.path().join(file(place, "sock")) }
 }
 
 /// Whether a start would find the machine's folders: asked before anything else is done for it.
 pub(super) fn check_folders(plan: &MachinePlan) -> Result<(), ProviderError> {
     plan.spec.mounts.iter().try_for_each(|mount| owner(&mount.source).map(drop))
+}
+
+/// What the guest mounts before anybody uses it.
+pub(super) fn guest_mounts(plan: &MachinePlan) -> Result<Vec<GuestMount>, ProviderError> {
+    let each = plan.spec.mounts.iter().enumerate();
+    each.map(|(place, mount)| {
+        let owner = owner(&mount.source)?;
+        Ok(GuestMount {
+            tag: tag(place),
+            target: mount.target.clone(),
+            access: mount.access,
+            exclude: mount.exclude.clone(),
+            owner: GuestOwner { uid: appears(owner.uid), gid: appears(owner.gid) },
+        })
+    })
+    .collect()
 }
 
 /// Whose a folder is, is whose everything in it becomes.
@@ -123,9 +144,13 @@ fn owner(source: &Path) -> Result<Owner, ProviderError> {
     }
 }
 
+/// Who somebody of the host is in the guest.
+const fn appears(id: u32) -> u32 {
+    if id == ROOT { FIRST_USER } else { id }
+}
+
 /// What the daemon reads.
 fn plan_of(run: &RunFolder, place: usize, mount: &MountSpec, owner: Owner) -> Value {
-    let appears = |id: u32| if id == ROOT { FIRST_USER } else { id };
     let access = match mount.access {
         Access::ReadWrite => "read_write",
         Access::ReadOnly => "read_only",

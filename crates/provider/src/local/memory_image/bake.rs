@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use machine_core::id::ID_ENTROPY;
 use machine_core::machine::Generation;
-use machine_core::promise::guest::{ExecRequest, Exit, Guest, Life, ProcessEvent, Program, Stdin};
+use machine_core::promise::guest::{ExecRequest, Exit, Guest, Life, Login, ProcessEvent, Program, Stdin};
 use machine_core::promise::image_source::{BootParts, Ground};
 use machine_core::promise::memory_image::Shape;
 use machine_core::promise::provider::{Provider as _, ProviderError};
@@ -201,6 +201,8 @@ async fn warm_up(guest: &dyn Guest, line: &str) -> Result<(), ProviderError> {
         terminal: None,
         timeout: Some(WARM_UP),
         life: Life::Attached,
+        login: Login::No,
+        umask: None,
     };
     let mut process = guest.exec(request).await?;
     let mut said = Vec::new();
