@@ -68,7 +68,7 @@ fn a_machine_sees_its_folder_from_every_start_on() {
 #[test]
 fn the_next_machine_with_a_folder_finds_its_memory_made() {
     let home = Home::new("spare");
-    home.own_memory_images();
+    home.forget_memory_images();
     let folder = project(&home);
     let made = json!({"root": "ephemeral", "mounts": [{"source": folder, "target": "/workspace"}]});
     make(&home, "a", &made);

@@ -11,7 +11,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,10 +31,8 @@ impl Kept {
     /// Gives a machine its own names of the parts, but of the memory a copy of its own.
     pub(crate) fn lend_with_own_ram(&self, to: &Path) -> io::Result<Lent> {
         let lent = self.lend_parts(to)?;
-        match fs::rename(self.spare(), &lent.own_ram) {
-            Ok(()) => {}
-            Err(error) if is_no_spare(&error) => copy(&self.folder.join(RAM), &lent.own_ram)?,
-            Err(error) => return Err(error),
+        if !take(&self.spare(), &lent.own_ram)? {
+            copy(&self.folder.join(RAM), &lent.own_ram)?;
         }
         reserve(&lent.own_ram)?;
         Ok(lent)
@@ -103,15 +101,25 @@ impl ImageStore {
     }
 }
 
+/// Takes a spare copy, if there is one that nobody else has: whoever copies a home by hard links has it, too.
+fn take(spare: &Path, to: &Path) -> io::Result<bool> {
+    match fs::rename(spare, to) {
+        Ok(()) if fs::metadata(to)?.nlink() == 1 => Ok(true),
+        Ok(()) => fs::remove_file(to).map(|()| false),
+        Err(error) if is_no_spare(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// No spare, or one that cannot be moved to where it is needed.
 fn is_no_spare(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::CrossesDevices)
 }
 
-/// Copies a file for its owner alone; what is not there of it is not there of the copy either.
+/// Copies a file for its owner alone, to where none is; what is not there of it is not there of the copy either.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let source = File::open(from)?;
-    let target = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
+    let target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
     let copied = copy_content(&source, &target);
     if copied.is_err() {
         let _ = fs::remove_file(to);
@@ -184,7 +192,7 @@ fn reserve(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+    use std::os::unix::fs::FileExt as _;
 
     use super::*;
 

@@ -56,6 +56,20 @@ fn a_spare_is_made_once_taken_once_and_made_again() {
 }
 
 #[test]
+fn a_spare_that_somebody_else_has_too_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ImageStore::new(folder.path().join("memory"));
+    let kept = make_fresh(&store, 1).unwrap();
+    assert!(kept.make_spare().unwrap());
+    let theirs = folder.path().join("theirs");
+    fs::hard_link(kept.spare(), &theirs).unwrap();
+    let lent = kept.lend_with_own_ram(&folder.path().join("machine")).unwrap();
+    let inode = |path| fs::metadata(path).unwrap().ino();
+    assert_ne!(inode(&lent.own_ram), inode(&theirs));
+    assert_eq!(fs::read(&theirs).unwrap(), fs::read(kept.folder.join(RAM)).unwrap(), "theirs is as it was");
+}
+
+#[test]
 fn a_spare_of_another_boot_of_the_host_or_half_made_is_not_taken_and_goes() {
     let folder = tempfile::tempdir().unwrap();
     let store = ImageStore::new(folder.path().join("memory"));
