@@ -185,14 +185,14 @@ mod tests {
     fn a_daemon_is_told_this() {
         let run = RunFolder("/run/machine/x/m/m0/run".into());
         let mount = MountSpec {
-            source: "/home/ann/web".into(),
+            source: "/projects/web".into(),
             target: "/workspace".to_owned(),
             access: Access::ReadOnly,
             exclude: vec!["node_modules".to_owned()],
             guard: vec![".git/hooks".to_owned()],
         };
         let said = json!({
-            "socket": "/run/machine/x/m/m0/run/share1.sock", "folder": "/home/ann/web", "access": "read_only",
+            "socket": "/run/machine/x/m/m0/run/share1.sock", "folder": "/projects/web", "access": "read_only",
             "owner": {"host_uid": 501, "host_gid": 20, "guest_uid": 501, "guest_gid": 20},
             "exclude": ["node_modules"], "guard": [".git/hooks"],
             "watch": {"socket": "/run/machine/x/m/m0/run/share1.watch.sock"},
