@@ -26,6 +26,9 @@ use crate::plan::{Access, SharePlan};
 use crate::run::{ShareError, Trying};
 use crate::sys;
 
+/// Descriptors wanted: large folders have as many files.
+const DESCRIPTORS: u64 = 1_000_000;
+
 /// The folder from inside, and what could not be had.
 pub(crate) struct Confined {
     pub(crate) root: OwnedFd,
@@ -53,12 +56,18 @@ pub(crate) fn enter(plan: &SharePlan) -> Result<Confined, ShareError> {
     Ok(Confined { root, lacking })
 }
 
-/// A descriptor for each file that the machine knows.
+/// A descriptor for each file that the machine knows: as many as the host gives to whoever may ask for more, else
+/// as many as we are allowed.
 fn limit(lacking: &mut Vec<String>) {
     let most = rustix::process::getrlimit(Resource::Nofile).maximum;
-    let raised = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
-    if let Err(error) = raised {
-        lacking.push(format!("more descriptors: {error}"));
+    let wanted = most.map_or(DESCRIPTORS, |most| most.max(DESCRIPTORS));
+    let full = Rlimit { current: Some(wanted), maximum: Some(wanted) };
+    let allowed = Rlimit { current: most, maximum: most };
+    if rustix::process::setrlimit(Resource::Nofile, full).is_err() {
+        let raised = rustix::process::setrlimit(Resource::Nofile, allowed);
+        let most = most.map_or(DESCRIPTORS, |most| most);
+        let why = raised.map_or_else(|error| error.to_string(), |()| format!("at most {most}"));
+        lacking.push(format!("descriptors for {DESCRIPTORS} files: {why}"));
     }
     // What is in our memory is what the machine says.
     let none = Rlimit { current: Some(0), maximum: Some(0) };

@@ -24,7 +24,9 @@ use rustix::io::Errno;
 use rustix::path::DecInt;
 
 use self::content::Kept;
+pub(crate) use self::node::Identity;
 use self::node::{Known, Node, Nodes};
+use crate::own::{Name, OwnChanges};
 use crate::plan::{Access, Cache, Owner};
 use crate::rules::Rules;
 
@@ -39,6 +41,8 @@ pub(crate) struct SharedFolder {
     owner: Owner,
     cache: Cache,
     kept: Kept,
+    /// Where a watcher looks for what the machine did itself.
+    own: Arc<OwnChanges>,
 }
 
 /// Where a file is.
@@ -63,9 +67,27 @@ impl SharedFolder {
             return Err(Errno::NOTDIR.into());
         }
         let nodes = Nodes::new(root, &stat);
-        let mut folder = Self { nodes, descriptors, rules, access, owner, cache, kept: Kept::default() };
+        let mut folder =
+            Self { nodes, descriptors, rules, access, owner, cache, kept: Kept::default(), own: Arc::default() };
         folder.guard_targets()?;
         Ok(folder)
+    }
+
+    /// What the machine changes from now on.
+    pub(crate) fn own_changes(&self) -> Arc<OwnChanges> {
+        Arc::clone(&self.own)
+    }
+
+    /// The machine changed a file.
+    fn did(&self, file: impl AsFd) {
+        if let Ok(stat) = fstat(file) {
+            self.own.changed(&stat);
+        }
+    }
+
+    /// The machine made or removed a name.
+    fn did_name(&self, parent: &Node, name: &std::ffi::CStr, came_to: Name) {
+        self.own.named(parent.identity, name.to_bytes(), came_to);
     }
 
     /// A file of the host. An excluded place is none, and cannot be changed.

@@ -15,6 +15,7 @@ use super::SharedFolder;
 use super::attributes::plain_mode;
 use super::guard::Making;
 use super::node::{Known, Node};
+use crate::own::Name;
 use crate::rules::Standing;
 
 impl SharedFolder {
@@ -44,6 +45,8 @@ impl SharedFolder {
     /// Of a file that was made just now: that it is gone already is an error.
     fn enter_new(&self, parent: &Node, name: &CStr) -> io::Result<Entry> {
         let (file, stat) = Self::find(parent, name)?;
+        self.own.changed(&stat);
+        self.did_name(parent, name, Name::Made);
         Ok(self.entry(self.nodes.enter(file, &stat), &stat))
     }
 
@@ -114,6 +117,7 @@ impl SharedFolder {
         proper(name)?;
         self.may_move(parent, name)?;
         unlinkat(parent, name, flags)?;
+        self.did_name(parent, name, Name::Gone);
         Ok(())
     }
 
@@ -127,6 +131,14 @@ impl SharedFolder {
         self.may_move(from.0, from.1)?;
         self.may_move(to.0, to.1)?;
         renameat_with(from.0, from.1, to.0, to.1, flags)?;
+        let came_to = if flags.contains(RenameFlags::EXCHANGE) { Name::Made } else { Name::Gone };
+        self.did_name(from.0, from.1, came_to);
+        self.did_name(to.0, to.1, Name::Made);
+        for (parent, name) in [from, to] {
+            if let Ok((_, stat)) = Self::find(parent, name) {
+                self.own.changed(&stat);
+            }
+        }
         Ok(())
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct Node {
     /// Opened with `O_PATH`.
     file: OwnedFd,
     pub(super) kind: FileType,
-    identity: Identity,
+    pub(super) identity: Identity,
 }
 
 impl AsFd for Node {
