@@ -13,6 +13,7 @@ mod guard;
 mod listing;
 mod names;
 mod node;
+mod state;
 
 use std::fs::File;
 use std::io;
@@ -24,6 +25,7 @@ use rustix::io::Errno;
 use rustix::path::DecInt;
 
 use self::content::Kept;
+pub(crate) use self::filesystem::Answering;
 pub(crate) use self::node::Identity;
 use self::node::{Known, Node, Nodes};
 use crate::own::{Name, OwnChanges};

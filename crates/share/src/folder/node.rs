@@ -133,6 +133,26 @@ impl Nodes {
         }
     }
 
+    /// The next number, and all files with how often the machine was told of them.
+    pub(super) fn all(&self) -> (u64, Vec<(Arc<Node>, u64)>) {
+        let table = self.table();
+        (table.next, table.nodes.values().cloned().collect())
+    }
+
+    /// Numbers below are a predecessor's.
+    pub(super) fn number_from(&self, next: u64) {
+        let mut table = self.table();
+        table.next = table.next.max(next);
+    }
+
+    /// As a predecessor numbered it.
+    pub(super) fn enter_as(&self, id: u64, times: u64, file: OwnedFd, stat: &Stat) {
+        let (identity, kind) = (Identity::of(stat), FileType::from_raw_mode(stat.st_mode));
+        let mut table = self.table();
+        table.nodes.insert(id, (Arc::new(Node { id, file, kind, identity }), times));
+        table.ids.insert(identity, id);
+    }
+
     /// The machine began anew and knows nothing. Numbers are not given twice.
     pub(super) fn forget_all(&self) {
         let mut table = self.table();

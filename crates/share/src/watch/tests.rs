@@ -10,13 +10,13 @@ use tempfile::TempDir;
 use virtiofsd::filesystem::{Context, Extensions, FileSystem, ROOT_ID};
 
 use super::*;
-use crate::folder::SharedFolder;
+use crate::folder::{Answering, SharedFolder};
 use crate::plan::{Access, Cache, Owner, SharePlan};
 
 struct Stage {
     host: TempDir,
     run: TempDir,
-    folder: SharedFolder,
+    folder: Answering,
     reader: UnixStream,
 }
 
@@ -50,6 +50,7 @@ impl Stage {
         start(path(host.path()), rules, folder.own_changes(), (watch.clone(), listener)).unwrap();
         let reader = UnixStream::connect(&watch.socket).unwrap();
         reader.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let folder = Answering(Arc::new(folder));
         let mut stage = Self { host, run, folder, reader };
         assert_eq!(stage.next()["rescan"], serde_json::json!([""]), "a new reader looks at everything");
         stage
