@@ -14,7 +14,7 @@ use virtiofsd::filesystem::Entry;
 use super::SharedFolder;
 use super::attributes::plain_mode;
 use super::guard::Making;
-use super::node::{Known, Node};
+use super::node::{Found, Known, Node};
 use crate::own::Name;
 use crate::rules::Standing;
 
@@ -36,7 +36,7 @@ impl SharedFolder {
     /// Tells the machine of a file that is there.
     fn enter(&self, parent: &Node, name: &CStr) -> io::Result<Entry> {
         match Self::find(parent, name) {
-            Ok((file, stat)) => Ok(self.entry(self.nodes.enter(file, &stat), &stat)),
+            Ok((file, stat)) => Ok(self.entry(self.nodes.enter(file, &stat, found_in(parent, name)), &stat)),
             Err(Errno::NOENT) => self.absent(),
             Err(error) => Err(error.into()),
         }
@@ -47,7 +47,7 @@ impl SharedFolder {
         let (file, stat) = Self::find(parent, name)?;
         self.own.changed(&stat);
         self.did_name(parent, name, Name::Made);
-        Ok(self.entry(self.nodes.enter(file, &stat), &stat))
+        Ok(self.entry(self.nodes.enter(file, &stat, found_in(parent, name)), &stat))
     }
 
     pub(super) fn make_folder(&self, parent: &Node, name: &CStr, mode: u32) -> io::Result<Entry> {
@@ -137,10 +137,15 @@ impl SharedFolder {
         for (parent, name) in [from, to] {
             if let Ok((_, stat)) = Self::find(parent, name) {
                 self.own.changed(&stat);
+                self.nodes.moved(&stat, found_in(parent, name));
             }
         }
         Ok(())
     }
+}
+
+fn found_in(parent: &Node, name: &CStr) -> Found {
+    Found { parent: parent.id, name: name.to_owned() }
 }
 
 /// A name is one component of a path, and leads down.

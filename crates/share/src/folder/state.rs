@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, openat2};
 use serde::{Deserialize, Serialize};
 
-use super::node::{Identity, Node};
+use super::node::Identity;
 use super::{Place, SharedFolder};
 
 /// More than any folder needs.
@@ -37,7 +37,7 @@ struct Saved {
 impl SharedFolder {
     pub(crate) fn save(&self, mut to: File) -> io::Result<()> {
         let (next, known) = self.nodes.all();
-        let nodes = known.iter().filter_map(|(node, times)| self.saved(node, *times)).collect();
+        let nodes = known.into_iter().filter_map(|(id, times)| self.saved(id, times)).collect();
         to.write_all(&serde_json::to_vec(&State { next, nodes })?)?;
         to.flush()
     }
@@ -54,8 +54,9 @@ impl SharedFolder {
         Ok(())
     }
 
-    fn saved(&self, node: &Node, times: u64) -> Option<Saved> {
-        let Ok(Place::At(place)) = self.place(node) else { return None };
+    fn saved(&self, id: u64, times: u64) -> Option<Saved> {
+        let node = self.node(id).ok()?;
+        let Ok(Place::At(place)) = self.place(&node) else { return None };
         let at_home = self.is_at_home(node.identity);
         Some(Saved { id: node.id, times, inode: node.identity.inode, at_home, place })
     }

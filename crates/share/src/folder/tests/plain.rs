@@ -226,3 +226,24 @@ fn a_successor_goes_on_with_the_numbers_of_the_files_that_are_still_themselves()
     }
     assert!(stage.id("replaced") > gone.inode);
 }
+
+#[test]
+fn more_files_than_descriptors_are_all_known() {
+    let mut stage = Stage::new(&[], &[]);
+    std::sync::Arc::get_mut(&mut stage.folder.0).unwrap().nodes.most = 8;
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = descriptors();
+    stage.mkdir("a").unwrap();
+    let made: Vec<u64> = (0..500).map(|number| stage.make(&format!("a/{number}")).unwrap().inode).collect();
+    stage.rename("a/0", "moved").unwrap();
+    stage.write(made[0], b"hello").unwrap();
+    assert_eq!(stage.on_host("moved"), "hello");
+    for (number, id) in made.iter().enumerate().skip(1) {
+        stage.write(*id, b"x").unwrap();
+        assert_eq!(stage.id(&format!("a/{number}")), *id);
+    }
+    std::fs::remove_file(stage.path("a/8")).unwrap();
+    refused_as(stage.write(made[8], b"x"), Errno::STALE);
+    // Other tests of this process have descriptors, too.
+    assert!(descriptors() < before + 300);
+}
