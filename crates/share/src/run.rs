@@ -85,13 +85,13 @@ pub fn run(plan_file: &Path) -> Result<(), ShareError> {
     let descriptors = open("/proc/self/fd", flags, Mode::empty()).trying("open /proc/self/fd")?;
     // The machine's kernel has already taken from modes what its programs' umask takes.
     rustix::process::umask(Mode::empty());
-    let Confined { root, lacking } = sandbox::enter(&plan)?;
+    let Confined { root, files, lacking } = sandbox::enter(&plan)?;
     for lacking in lacking {
         eprintln!("machine share: goes without {lacking}");
     }
     let settings = (plan.access, plan.owner, plan.cache);
     let watched = root.try_clone().trying("watch the folder")?;
-    let folder = SharedFolder::new(root, descriptors, rules.clone(), settings).trying("look at the folder")?;
+    let folder = SharedFolder::new(root, descriptors, rules.clone(), settings, files).trying("look at the folder")?;
     if let Some(watcher) = watcher {
         watch::start(watched, rules, folder.own_changes(), watcher).trying("watch the folder")?;
     }

@@ -32,9 +32,6 @@ use crate::own::{Name, OwnChanges};
 use crate::plan::{Access, Cache, Owner};
 use crate::rules::Rules;
 
-/// Descriptors of the VMM's memory, of sockets, and of requests that are being answered.
-const OTHER_DESCRIPTORS: usize = 1000;
-
 /// The folder of a share.
 #[derive(Debug)]
 pub(crate) struct SharedFolder {
@@ -60,18 +57,19 @@ enum Place {
 }
 
 impl SharedFolder {
-    /// `root` may be opened in any way; `descriptors` is `/proc/self/fd`.
+    /// `root` may be opened in any way; `descriptors` is `/proc/self/fd`; `most` files are held open at once.
     pub(crate) fn new(
         root: OwnedFd,
         descriptors: OwnedFd,
         rules: Rules,
         (access, owner, cache): (Access, Owner, Cache),
+        most: usize,
     ) -> io::Result<Self> {
         let stat = fstat(&root)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             return Err(Errno::NOTDIR.into());
         }
-        let nodes = Nodes::new(root, &stat, most_open());
+        let nodes = Nodes::new(root, &stat, most);
         let mut folder =
             Self { nodes, descriptors, rules, access, owner, cache, kept: Kept::default(), own: Arc::default() };
         folder.guard_targets()?;
@@ -143,13 +141,6 @@ impl SharedFolder {
         let stat = fstat(&file)?;
         Ok((file, stat))
     }
-}
-
-/// Of the descriptors we may have, some are for other things.
-fn most_open() -> usize {
-    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
-    most.saturating_sub(OTHER_DESCRIPTORS).max(OTHER_DESCRIPTORS / 2)
 }
 
 /// What follows a descriptor's link in `/proc/self/fd`, and no link after it.

@@ -44,7 +44,7 @@ impl Stage {
         let path = |path: &Path| open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let (root, descriptors) = (path(host.path()), path("/proc/self/fd".as_ref()));
         let settings = (plan.access, plan.owner, plan.cache);
-        let folder = SharedFolder::new(root, descriptors, rules.clone(), settings).unwrap();
+        let folder = SharedFolder::new(root, descriptors, rules.clone(), settings, 1000).unwrap();
         let watch = plan.watch.unwrap();
         let listener = UnixListener::bind(&watch.socket).unwrap();
         start(path(host.path()), rules, folder.own_changes(), (watch.clone(), listener)).unwrap();

@@ -63,7 +63,7 @@ impl Stage {
         let root = open(host.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let descriptors = open("/proc/self/fd", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let rules = Rules::of(&plan).unwrap();
-        let folder = SharedFolder::new(root, descriptors, rules, (access, owner, plan.cache)).unwrap();
+        let folder = SharedFolder::new(root, descriptors, rules, (access, owner, plan.cache), 10_000).unwrap();
         Self { host, folder: Answering(std::sync::Arc::new(folder)) }
     }
 
