@@ -16,7 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("image", &["core"]),
     ("store", &["core"]),
     ("network", &["core"]),
-    ("share", &["core"]),
+    ("share", &[]),
     ("api", &["core"]),
     ("engine", &["core"]),
     ("provider", &["core", "hypervisor", "network"]),

@@ -7,11 +7,15 @@
 //! ```
 //! A machine that breaks the form of messages gets no answer: only itself waits for it.
 
+use std::fs::File;
 use std::io;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
+use vhost::vhost_user::message::{
+    VhostTransferStateDirection, VhostTransferStatePhase, VhostUserProtocolFeatures, VhostUserVirtioFeatures,
+};
 use vhost_user_backend::bitmap::BitmapMmapRegion;
 use vhost_user_backend::{VhostUserBackend, VringMutex, VringState, VringT};
 use virtio_bindings::bindings::virtio_config::VIRTIO_F_VERSION_1;
@@ -23,7 +27,7 @@ use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryLoadGuard, Gues
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
 
-use crate::folder::SharedFolder;
+use crate::folder::{Answering, SharedFolder};
 use crate::greeting;
 use crate::plan::Cache;
 
@@ -45,14 +49,18 @@ struct Set {
 
 /// The device of one machine.
 pub(crate) struct Device {
-    server: Server<SharedFolder>,
+    folder: Arc<SharedFolder>,
+    server: Server<Answering>,
+    handing: Mutex<Option<JoinHandle<io::Result<()>>>>,
     cache: Cache,
     set: RwLock<Set>,
 }
 
 impl Device {
     pub(crate) fn new(folder: SharedFolder, cache: Cache) -> Self {
-        Self { server: Server::new(folder), cache, set: RwLock::default() }
+        let folder = Arc::new(folder);
+        let server = Server::new(Answering(Arc::clone(&folder)));
+        Self { folder, server, handing: Mutex::default(), cache, set: RwLock::default() }
     }
 
     fn serve(&self, queue: &mut Queue) -> io::Result<()> {
@@ -129,6 +137,7 @@ impl VhostUserBackend for Device {
             | 1 << VIRTIO_RING_F_INDIRECT_DESC
             | 1 << VIRTIO_RING_F_EVENT_IDX
             | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
+            | VhostUserVirtioFeatures::LOG_ALL.bits()
     }
 
     fn protocol_features(&self) -> VhostUserProtocolFeatures {
@@ -136,6 +145,8 @@ impl VhostUserBackend for Device {
             | VhostUserProtocolFeatures::REPLY_ACK
             | VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS
             | VhostUserProtocolFeatures::RESET_DEVICE
+            | VhostUserProtocolFeatures::LOG_SHMFD
+            | VhostUserProtocolFeatures::DEVICE_STATE
     }
 
     fn reset_device(&self) {
@@ -156,6 +167,31 @@ impl VhostUserBackend for Device {
             Some(queue) if events == EventSet::IN => self.serve(&mut queue.get_mut()),
             Some(_) | None => Err(io::ErrorKind::InvalidInput.into()),
         }
+    }
+
+    fn set_device_state_fd(
+        &self,
+        direction: VhostTransferStateDirection,
+        phase: VhostTransferStatePhase,
+        pipe: File,
+    ) -> io::Result<Option<File>> {
+        if phase != VhostTransferStatePhase::STOPPED {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let folder = Arc::clone(&self.folder);
+        // On a thread: the VMM reads or writes the other end only after our answer.
+        let handing = std::thread::Builder::new().name("state".to_owned()).spawn(move || match direction {
+            VhostTransferStateDirection::SAVE => folder.save(pipe),
+            VhostTransferStateDirection::LOAD => folder.load(pipe),
+        })?;
+        *self.handing.lock().unwrap_or_else(PoisonError::into_inner) = Some(handing);
+        Ok(None)
+    }
+
+    fn check_device_state(&self) -> io::Result<()> {
+        let handing = self.handing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ended = handing.ok_or(io::ErrorKind::InvalidInput)?.join();
+        ended.unwrap_or_else(|_| Err(io::Error::other("the thread that hands the state over died")))
     }
 
     fn exit_event(&self, _: usize) -> Option<(EventConsumer, EventNotifier)> {

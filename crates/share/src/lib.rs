@@ -2,17 +2,20 @@
 //! whose file system is the folder. Knows nothing of machines, nor of how the VMM is started.
 //!
 //! `plan` says what is shown, `rules` what is excluded and guarded, `folder` does what the machine asks, `device`
-//! carries messages between the two, `sandbox` takes from the process what it does not need, `run` is the process.
+//! carries messages between the two, `sandbox` takes from the process what it does not need, `run` is the
+//! process; `watch` tells of what the host changes, but for what the machine did itself (`own`).
 
 mod device;
 mod filter;
 mod folder;
 mod greeting;
+mod own;
 mod plan;
 mod rules;
 mod run;
 mod sandbox;
 mod sys;
+mod watch;
 
 pub use plan::{Access, Cache, Owner, SHARE_VERB, SharePlan, Watch, Writes};
 pub use rules::NotInside;

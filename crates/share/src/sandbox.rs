@@ -26,9 +26,17 @@ use crate::plan::{Access, SharePlan};
 use crate::run::{ShareError, Trying};
 use crate::sys;
 
+/// Descriptors wanted: large folders have as many files.
+const DESCRIPTORS: u64 = 1_000_000;
+
+/// Descriptors of the VMM's memory, of sockets, and of requests that are being answered.
+const OTHER_DESCRIPTORS: usize = 1000;
+
 /// The folder from inside, and what could not be had.
 pub(crate) struct Confined {
     pub(crate) root: OwnedFd,
+    /// How many of its files may be held open.
+    pub(crate) files: usize,
     pub(crate) lacking: Vec<String>,
 }
 
@@ -36,6 +44,7 @@ pub(crate) struct Confined {
 pub(crate) fn enter(plan: &SharePlan) -> Result<Confined, ShareError> {
     let mut lacking = Vec::new();
     limit(&mut lacking);
+    let files = files();
     rustix::thread::set_no_new_privs(true).trying("give up new privileges")?;
     let rooted = change_root(plan);
     let inside = if rooted.is_ok() { std::path::Path::new("/") } else { &plan.folder };
@@ -50,19 +59,32 @@ pub(crate) fn enter(plan: &SharePlan) -> Result<Confined, ShareError> {
     }
     become_owner(plan)?;
     filter::apply().trying("filter system calls")?;
-    Ok(Confined { root, lacking })
+    Ok(Confined { root, files, lacking })
 }
 
-/// A descriptor for each file that the machine knows.
+/// A descriptor for each file that the machine knows: as many as the host gives to whoever may ask for more, else
+/// as many as we are allowed.
 fn limit(lacking: &mut Vec<String>) {
     let most = rustix::process::getrlimit(Resource::Nofile).maximum;
-    let raised = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
-    if let Err(error) = raised {
-        lacking.push(format!("more descriptors: {error}"));
+    let wanted = most.map_or(DESCRIPTORS, |most| most.max(DESCRIPTORS));
+    let full = Rlimit { current: Some(wanted), maximum: Some(wanted) };
+    let allowed = Rlimit { current: most, maximum: most };
+    if rustix::process::setrlimit(Resource::Nofile, full).is_err() {
+        let raised = rustix::process::setrlimit(Resource::Nofile, allowed);
+        let most = most.map_or(DESCRIPTORS, |most| most);
+        let why = raised.map_or_else(|error| error.to_string(), |()| format!("at most {most}"));
+        lacking.push(format!("descriptors for {DESCRIPTORS} files: {why}"));
     }
     // What is in our memory is what the machine says.
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(Resource::Core, none);
+}
+
+/// Of the descriptors that we may have, some are for other things.
+fn files() -> usize {
+    let most = rustix::process::getrlimit(Resource::Nofile).current;
+    let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    most.saturating_sub(OTHER_DESCRIPTORS).max(OTHER_DESCRIPTORS / 2)
 }
 
 /// Makes the folder the root of a mount name space of our own. Without root's rights that takes a user name space.
@@ -128,4 +150,79 @@ fn become_owner(plan: &SharePlan) -> Result<(), ShareError> {
         return Err(io::Error::from(rustix::io::Errno::SRCH)).trying("find our parent");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+
+    use rustix::net::{AddressFamily, SocketType};
+    use virtiofsd::filesystem::{Context, Extensions, FileSystem, ROOT_ID};
+
+    use super::*;
+    use crate::folder::{Answering, SharedFolder};
+    use crate::plan::{Cache, Owner};
+    use crate::rules::Rules;
+
+    fn plan(folder: &Path) -> SharePlan {
+        let user = |own: u32| if own == 0 { 12_345 } else { own };
+        let host_uid = user(rustix::process::getuid().as_raw());
+        let host_gid = user(rustix::process::getgid().as_raw());
+        SharePlan {
+            socket: PathBuf::new(),
+            folder: folder.to_owned(),
+            access: Access::ReadWrite,
+            owner: Owner { host_uid, host_gid, guest_uid: 1000, guest_gid: 1000 },
+            exclude: Vec::new(),
+            guard: vec!["guarded".to_owned()],
+            cache: Cache::default(),
+            watch: None,
+        }
+    }
+
+    /// What is confined stays so: it is a thread of its own, and the rest of the process goes on as it was.
+    #[test]
+    fn what_is_confined_serves_its_folder_as_its_owner_and_does_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = plan(folder.path());
+        std::os::unix::fs::chown(folder.path(), Some(plan.owner.host_uid), Some(plan.owner.host_gid)).unwrap();
+        let given = plan.clone();
+        std::thread::spawn(move || {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let descriptors = open("/proc/thread-self/fd", flags, Mode::empty()).unwrap();
+            let rules = Rules::of(&given).unwrap();
+            let Confined { root, files, .. } = enter(&given).unwrap();
+            let settings = (given.access, given.owner, given.cache);
+            let folder = SharedFolder::new(root, descriptors, rules, settings, files).unwrap();
+            serves(&Answering(std::sync::Arc::new(folder)));
+            does_nothing_else();
+        })
+        .join()
+        .unwrap();
+        let made = std::fs::metadata(folder.path().join("made/file")).unwrap();
+        assert_eq!((made.uid(), made.gid()), (plan.owner.host_uid, plan.owner.host_gid));
+    }
+
+    fn serves(folder: &Answering) {
+        let somebody = || Context { uid: 7.into(), gid: 7.into(), pid: 1 };
+        let made = folder.mkdir(somebody(), ROOT_ID, c"made", 0o755, 0, Extensions::default()).unwrap();
+        let mode = libc::S_IFREG | 0o644;
+        folder.mknod(somebody(), made.inode, c"file", mode, 0, 0, Extensions::default()).unwrap();
+        folder.readdir(somebody(), made.inode, 0, 4096, 0).unwrap();
+        folder.statfs(somebody(), ROOT_ID).unwrap();
+        let guarded = folder.mkdir(somebody(), ROOT_ID, c"guarded", 0o755, 0, Extensions::default());
+        assert_eq!(guarded.map(drop).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    fn does_nothing_else() {
+        for file in ["/etc/passwd", "/proc/self/status", "/etc/shadow"] {
+            assert!(std::fs::read(file).is_err(), "{file} can be read");
+        }
+        assert!(Command::new("/bin/true").status().is_err());
+        for family in [AddressFamily::UNIX, AddressFamily::INET, AddressFamily::NETLINK] {
+            assert!(rustix::net::socket(family, SocketType::STREAM, None).is_err());
+        }
+    }
 }

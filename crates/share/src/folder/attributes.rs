@@ -67,6 +67,7 @@ impl SharedFolder {
         if let Some(times) = change.times {
             utimensat(&self.descriptors, DecInt::from_fd(node), &times, THROUGH)?;
         }
+        self.did(node);
         Ok(())
     }
 

@@ -63,7 +63,9 @@ impl SharedFolder {
         node.regular()?;
         self.may_change(node)?;
         let file = self.to_write(node, if appends { OFlags::APPEND } else { OFlags::empty() })?;
-        from.write_to_file_at(&file, size as usize, offset, None)
+        let written = from.write_to_file_at(&file, size as usize, offset, None)?;
+        self.did(node);
+        Ok(written)
     }
 
     /// Opens a file for writing. Whether it may be is asked before.
@@ -94,6 +96,7 @@ impl SharedFolder {
         self.may_change(node)?;
         let mode = FallocateFlags::from_bits(mode).ok_or(Errno::OPNOTSUPP)?;
         fallocate(self.to_write(node, OFlags::empty())?, mode, offset, length)?;
+        self.did(node);
         Ok(())
     }
 
@@ -116,6 +119,8 @@ impl SharedFolder {
         let source = self.reopen(from, OFlags::RDONLY)?;
         let target = self.to_write(to, OFlags::empty())?;
         let length = usize::try_from(length).unwrap_or(usize::MAX).min(1 << 30);
-        Ok(copy_file_range(source, Some(&mut from_offset), target, Some(&mut to_offset), length)?)
+        let copied = copy_file_range(source, Some(&mut from_offset), target, Some(&mut to_offset), length)?;
+        self.did(to);
+        Ok(copied)
     }
 }

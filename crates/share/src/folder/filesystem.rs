@@ -4,6 +4,7 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::AtFlags;
@@ -20,25 +21,29 @@ use crate::sys;
 
 type Opened = (Option<u64>, OpenOptions);
 
-impl FileSystem for SharedFolder {
+/// Answers the messages from its folder.
+#[derive(Debug)]
+pub(crate) struct Answering(pub(crate) Arc<SharedFolder>);
+
+impl FileSystem for Answering {
     type Inode = u64;
     type Handle = u64;
     type DirIter = Listing;
 
     fn destroy(&self) {
-        self.nodes.forget_all();
+        self.0.nodes.forget_all();
     }
 
     fn lookup(&self, _: Context, parent: u64, name: &CStr) -> io::Result<Entry> {
-        self.look_up(parent, name)
+        self.0.look_up(parent, name)
     }
 
     fn forget(&self, _: Context, id: u64, count: u64) {
-        self.nodes.forget(id, count);
+        self.0.nodes.forget(id, count);
     }
 
     fn getattr(&self, _: Context, id: u64, _: Option<u64>) -> io::Result<(Attr, Duration)> {
-        self.attributes_of(&self.nodes.known(id)?)
+        self.0.attributes_of(&self.0.nodes.known(id)?)
     }
 
     fn setattr(
@@ -49,17 +54,17 @@ impl FileSystem for SharedFolder {
         handle: Option<u64>,
         valid: SetattrValid,
     ) -> io::Result<(Attr, Duration)> {
-        let node = self.node(id)?;
-        self.set_attributes(&node, &asked, valid, handle.is_some())?;
-        self.attributes_of(&Known::Node(node))
+        let node = self.0.node(id)?;
+        self.0.set_attributes(&node, &asked, valid, handle.is_some())?;
+        self.0.attributes_of(&Known::Node(node))
     }
 
     fn readlink(&self, _: Context, id: u64) -> io::Result<Vec<u8>> {
-        self.link_target(&*self.node(id)?)
+        self.0.link_target(&*self.0.node(id)?)
     }
 
     fn symlink(&self, _: Context, target: &CStr, parent: u64, name: &CStr, _: Extensions) -> io::Result<Entry> {
-        self.make_link(target, &*self.node(parent)?, name)
+        self.0.make_link(target, &*self.0.node(parent)?, name)
     }
 
     fn mknod(
@@ -72,28 +77,28 @@ impl FileSystem for SharedFolder {
         _: u32,
         _: Extensions,
     ) -> io::Result<Entry> {
-        self.make_file(&*self.node(parent)?, name, mode)
+        self.0.make_file(&*self.0.node(parent)?, name, mode)
     }
 
     fn mkdir(&self, _: Context, parent: u64, name: &CStr, mode: u32, _: u32, _: Extensions) -> io::Result<Entry> {
-        self.make_folder(&*self.node(parent)?, name, mode)
+        self.0.make_folder(&*self.0.node(parent)?, name, mode)
     }
 
     fn unlink(&self, _: Context, parent: u64, name: &CStr) -> io::Result<()> {
-        self.remove(&*self.node(parent)?, name, AtFlags::empty())
+        self.0.remove(&*self.0.node(parent)?, name, AtFlags::empty())
     }
 
     fn rmdir(&self, _: Context, parent: u64, name: &CStr) -> io::Result<()> {
-        self.remove(&*self.node(parent)?, name, AtFlags::REMOVEDIR)
+        self.0.remove(&*self.0.node(parent)?, name, AtFlags::REMOVEDIR)
     }
 
     fn rename(&self, _: Context, from: u64, old: &CStr, to: u64, new: &CStr, flags: u32) -> io::Result<()> {
-        let (from, to) = (self.node(from)?, self.node(to)?);
-        Self::rename(self, (&from, old), (&to, new), flags)
+        let (from, to) = (self.0.node(from)?, self.0.node(to)?);
+        self.0.rename((&from, old), (&to, new), flags)
     }
 
     fn link(&self, _: Context, id: u64, parent: u64, name: &CStr) -> io::Result<Entry> {
-        self.make_name(&*self.node(id)?, &*self.node(parent)?, name)
+        self.0.make_name(&*self.0.node(id)?, &*self.0.node(parent)?, name)
     }
 
     fn open(&self, _: Context, _: u64, _: bool, _: u32) -> io::Result<Opened> {
@@ -115,7 +120,7 @@ impl FileSystem for SharedFolder {
         _: Option<u64>,
         _: u32,
     ) -> io::Result<usize> {
-        self.read_from(&*self.node(id)?, to, size, offset)
+        self.0.read_from(&*self.0.node(id)?, to, size, offset)
     }
 
     fn write<R: ZeroCopyReader>(
@@ -133,31 +138,31 @@ impl FileSystem for SharedFolder {
     ) -> io::Result<usize> {
         // What comes late from the page cache has its offset; the flag may be of another open.
         let appends = !delayed && flags & libc::O_APPEND.cast_unsigned() != 0;
-        self.write_to(&*self.node(id)?, from, (size, offset), appends)
+        self.0.write_to(&*self.0.node(id)?, from, (size, offset), appends)
     }
 
     fn fsync(&self, _: Context, id: u64, data_only: bool, _: u64) -> io::Result<()> {
-        self.sync(&*self.node(id)?, data_only)
+        self.0.sync(&*self.0.node(id)?, data_only)
     }
 
     fn fsyncdir(&self, _: Context, id: u64, data_only: bool, _: u64) -> io::Result<()> {
-        self.sync(&*self.node(id)?, data_only)
+        self.0.sync(&*self.0.node(id)?, data_only)
     }
 
     fn fallocate(&self, _: Context, id: u64, _: u64, mode: u32, offset: u64, length: u64) -> io::Result<()> {
-        self.allocate(&*self.node(id)?, mode, offset, length)
+        self.0.allocate(&*self.0.node(id)?, mode, offset, length)
     }
 
     fn statfs(&self, _: Context, _: u64) -> io::Result<libc::statvfs64> {
-        sys::file_system(&**self.nodes.root())
+        sys::file_system(&**self.0.nodes.root())
     }
 
     fn readdir(&self, _: Context, id: u64, _: u64, _: u32, offset: u64) -> io::Result<Listing> {
-        self.list(&self.nodes.known(id)?, offset)
+        self.0.list(&self.0.nodes.known(id)?, offset)
     }
 
     fn lseek(&self, _: Context, id: u64, _: u64, offset: u64, whence: u32) -> io::Result<u64> {
-        self.next_part(&*self.node(id)?, offset, whence)
+        self.0.next_part(&*self.0.node(id)?, offset, whence)
     }
 
     fn copyfilerange(
@@ -172,6 +177,6 @@ impl FileSystem for SharedFolder {
         length: u64,
         _: u64,
     ) -> io::Result<usize> {
-        self.copy((&*self.node(from)?, from_offset), (&*self.node(to)?, to_offset), length)
+        self.0.copy((&*self.0.node(from)?, from_offset), (&*self.0.node(to)?, to_offset), length)
     }
 }

@@ -13,6 +13,7 @@ mod guard;
 mod listing;
 mod names;
 mod node;
+mod state;
 
 use std::fs::File;
 use std::io;
@@ -24,7 +25,10 @@ use rustix::io::Errno;
 use rustix::path::DecInt;
 
 use self::content::Kept;
+pub(crate) use self::filesystem::Answering;
+pub(crate) use self::node::Identity;
 use self::node::{Known, Node, Nodes};
+use crate::own::{Name, OwnChanges};
 use crate::plan::{Access, Cache, Owner};
 use crate::rules::Rules;
 
@@ -39,6 +43,8 @@ pub(crate) struct SharedFolder {
     owner: Owner,
     cache: Cache,
     kept: Kept,
+    /// Where a watcher looks for what the machine did itself.
+    own: Arc<OwnChanges>,
 }
 
 /// Where a file is.
@@ -51,21 +57,40 @@ enum Place {
 }
 
 impl SharedFolder {
-    /// `root` may be opened in any way; `descriptors` is `/proc/self/fd`.
+    /// `root` may be opened in any way; `descriptors` is `/proc/self/fd`; `most` files are held open at once.
     pub(crate) fn new(
         root: OwnedFd,
         descriptors: OwnedFd,
         rules: Rules,
         (access, owner, cache): (Access, Owner, Cache),
+        most: usize,
     ) -> io::Result<Self> {
         let stat = fstat(&root)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             return Err(Errno::NOTDIR.into());
         }
-        let nodes = Nodes::new(root, &stat);
-        let mut folder = Self { nodes, descriptors, rules, access, owner, cache, kept: Kept::default() };
+        let nodes = Nodes::new(root, &stat, most);
+        let mut folder =
+            Self { nodes, descriptors, rules, access, owner, cache, kept: Kept::default(), own: Arc::default() };
         folder.guard_targets()?;
         Ok(folder)
+    }
+
+    /// What the machine changes from now on.
+    pub(crate) fn own_changes(&self) -> Arc<OwnChanges> {
+        Arc::clone(&self.own)
+    }
+
+    /// The machine changed a file.
+    fn did(&self, file: impl AsFd) {
+        if let Ok(stat) = fstat(file) {
+            self.own.changed(&stat);
+        }
+    }
+
+    /// The machine made or removed a name.
+    fn did_name(&self, parent: &Node, name: &std::ffi::CStr, came_to: Name) {
+        self.own.named(parent.identity, name.to_bytes(), came_to);
     }
 
     /// A file of the host. An excluded place is none, and cannot be changed.

@@ -14,7 +14,8 @@ use virtiofsd::filesystem::Entry;
 use super::SharedFolder;
 use super::attributes::plain_mode;
 use super::guard::Making;
-use super::node::{Known, Node};
+use super::node::{Found, Known, Node};
+use crate::own::Name;
 use crate::rules::Standing;
 
 impl SharedFolder {
@@ -35,7 +36,7 @@ impl SharedFolder {
     /// Tells the machine of a file that is there.
     fn enter(&self, parent: &Node, name: &CStr) -> io::Result<Entry> {
         match Self::find(parent, name) {
-            Ok((file, stat)) => Ok(self.entry(self.nodes.enter(file, &stat), &stat)),
+            Ok((file, stat)) => Ok(self.entry(self.nodes.enter(file, &stat, found_in(parent, name)), &stat)),
             Err(Errno::NOENT) => self.absent(),
             Err(error) => Err(error.into()),
         }
@@ -44,7 +45,9 @@ impl SharedFolder {
     /// Of a file that was made just now: that it is gone already is an error.
     fn enter_new(&self, parent: &Node, name: &CStr) -> io::Result<Entry> {
         let (file, stat) = Self::find(parent, name)?;
-        Ok(self.entry(self.nodes.enter(file, &stat), &stat))
+        self.own.changed(&stat);
+        self.did_name(parent, name, Name::Made);
+        Ok(self.entry(self.nodes.enter(file, &stat, found_in(parent, name)), &stat))
     }
 
     pub(super) fn make_folder(&self, parent: &Node, name: &CStr, mode: u32) -> io::Result<Entry> {
@@ -114,6 +117,7 @@ impl SharedFolder {
         proper(name)?;
         self.may_move(parent, name)?;
         unlinkat(parent, name, flags)?;
+        self.did_name(parent, name, Name::Gone);
         Ok(())
     }
 
@@ -127,8 +131,21 @@ impl SharedFolder {
         self.may_move(from.0, from.1)?;
         self.may_move(to.0, to.1)?;
         renameat_with(from.0, from.1, to.0, to.1, flags)?;
+        let came_to = if flags.contains(RenameFlags::EXCHANGE) { Name::Made } else { Name::Gone };
+        self.did_name(from.0, from.1, came_to);
+        self.did_name(to.0, to.1, Name::Made);
+        for (parent, name) in [from, to] {
+            if let Ok((_, stat)) = Self::find(parent, name) {
+                self.own.changed(&stat);
+                self.nodes.moved(&stat, found_in(parent, name));
+            }
+        }
         Ok(())
     }
+}
+
+fn found_in(parent: &Node, name: &CStr) -> Found {
+    Found { parent: parent.id, name: name.to_owned() }
 }
 
 /// A name is one component of a path, and leads down.

@@ -20,14 +20,14 @@ use virtiofsd::filesystem::{
 use virtiofsd::fuse::{Attr, SetattrIn};
 use virtiofsd::oslib::{ReadvFlags, WritevFlags};
 
-use super::SharedFolder;
+use super::{Answering, SharedFolder};
 use crate::plan::{Access, Cache, Owner, SharePlan};
 use crate::rules::Rules;
 
 /// A folder of the host and the machine's view of it.
 struct Stage {
     host: TempDir,
-    folder: SharedFolder,
+    folder: Answering,
 }
 
 /// Who asks: the messages of a kernel say it, and nothing here depends on it.
@@ -63,8 +63,8 @@ impl Stage {
         let root = open(host.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let descriptors = open("/proc/self/fd", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let rules = Rules::of(&plan).unwrap();
-        let folder = SharedFolder::new(root, descriptors, rules, (access, owner, plan.cache)).unwrap();
-        Self { host, folder }
+        let folder = SharedFolder::new(root, descriptors, rules, (access, owner, plan.cache), 10_000).unwrap();
+        Self { host, folder: Answering(std::sync::Arc::new(folder)) }
     }
 
     fn path(&self, path: &str) -> PathBuf {
