@@ -38,7 +38,7 @@ async fn what_is_no_service_is_refused_before_the_guest_is_asked() {
         assert_eq!((raw.status, raw.code().as_str()), (400, "invalid_request"), "{body}");
     }
     let raw = stage.post("/v1/machines/web/services/a/dance", "").await;
-    assert_eq!(raw.status, 400);
+    assert_eq!((raw.status, raw.code().as_str()), (400, "invalid_request"));
     assert!(stage.client.services("web").await.unwrap().services.is_empty());
 }
 

@@ -104,8 +104,11 @@ pub(crate) async fn set(
 pub(crate) async fn turn(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
-    Path((reference, name, turn)): Path<(String, String, TurnWord)>,
+    Path((reference, name, turn)): Path<(String, String, String)>,
 ) -> Result<axum::Json<ServiceInfo>, Refused> {
+    let all = [TurnWord::Start, TurnWord::Stop, TurnWord::Restart];
+    let turn = all.into_iter().find(|word| word.as_str() == turn);
+    let turn = turn.ok_or_else(|| invalid("a service is started, stopped or restarted: start, stop, restart"))?;
     let place = Place::find(&app, &asker, &reference).await?;
     let status = place.services.turn(&name, turn.into()).await.map_err(|error| place.refusal(error))?;
     Ok(axum::Json(ServiceInfo::of(status)))

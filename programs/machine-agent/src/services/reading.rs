@@ -46,7 +46,10 @@ async fn send(log: &ServiceLog, path: &Path, teller: &Teller) -> Result<Result<(
             return Ok(Err(Gone));
         }
     }
-    while log.follow {
+    if !log.follow {
+        return Ok(Ok(()));
+    }
+    loop {
         match news(&mut open, path) {
             Some(bytes) => {
                 if teller.data(Channel::Content, bytes).await.is_err() {
@@ -56,7 +59,6 @@ async fn send(log: &ServiceLog, path: &Path, teller: &Teller) -> Result<Result<(
             None => tokio::time::sleep(BETWEEN_LOOKS).await,
         }
     }
-    Ok(Ok(()))
 }
 
 /// What is kept, or its last lines, and the file that goes on.

@@ -29,7 +29,7 @@ pub(super) fn at(place: &Path) -> io::Result<Option<Mounted>> {
     let table = std::fs::read(TABLE)?;
     let lines = table.split(|byte| *byte == b'\n');
     // What was mounted last lies on top.
-    Ok(lines.filter_map(parse).filter(|mounted| mounted.place == place).last())
+    Ok(lines.filter_map(parse).rfind(|mounted| mounted.place == place))
 }
 
 /// `36 35 98:0 /root /place rw,noatime master:1 - ext3 /dev/root rw,errors=continue`

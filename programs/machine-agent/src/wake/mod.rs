@@ -99,7 +99,8 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
 
 /// The disk, the host's folders, and then nothing is written to the root any more, if so asked.
 async fn lay_out(waking: &mut Waking, resting: Option<&mut Resting>) -> Result<(), Failed> {
-    if let Some(bytes) = waking.root_bytes {
+    // One that is sealed was grown before.
+    if let Some(bytes) = waking.root_bytes.filter(|_| !read_only_root::is_sealed()) {
         grow::to(bytes).await?;
     }
     if let (Some(resting), false) = (resting, waking.mounts.is_empty()) {
