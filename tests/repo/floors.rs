@@ -16,6 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("image", &["core"]),
     ("store", &["core"]),
     ("network", &["core"]),
+    ("share", &[]),
     ("api", &["core"]),
     ("engine", &["core"]),
     ("provider", &["core", "hypervisor", "network"]),
@@ -44,6 +45,7 @@ const BEHIND_THE_API: &[&str] = &[
     "machine_guest",
     "machine_server",
     "machine_network",
+    "machine_share",
 ];
 
 struct Package {

@@ -7,4 +7,6 @@ mod files;
 mod home;
 mod image_faults;
 mod images;
+mod mounts;
 mod refusals;
+mod roots;

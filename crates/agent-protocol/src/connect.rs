@@ -9,7 +9,7 @@
 use minicbor::{Decode, Encode};
 
 /// What carries bytes between ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Transport {
     /// A stream.

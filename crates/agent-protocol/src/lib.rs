@@ -14,6 +14,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod account;
 mod agent;
 mod body;
 mod connect;
@@ -22,15 +23,19 @@ mod failure;
 pub mod frame;
 mod greeting;
 mod host;
+mod listener;
 mod message;
 mod mux;
 mod outbox;
 mod path;
 mod request;
 mod scanner;
+mod service;
+mod share;
 mod stream;
 mod waking;
 
+pub use account::{EnsureUser, PutSecrets, Secret};
 pub use agent::{AgentConnection, AgentEvent, AgentFacts};
 pub use body::{
     AgentState, Ending, Entry, Exited, FileKind, FileStat, LoadAverage, Measured, NetworkNumbers, Opened, Started,
@@ -40,17 +45,23 @@ pub use connect::{Connect, Connected, Transport};
 pub use failure::{Failed, FailureCode};
 pub use frame::{Channel, MAGIC, StreamId};
 pub use host::{HostConnection, HostEvent, OpenError};
+pub use listener::{ListenAddress, Listener, ListenerNews, Listeners};
 pub use message::{
     Answer, Awake, BadMessage, Control, Decoded, Hello, Nothing, Pong, Refused, Request, Session, Welcome,
 };
 pub use mux::{Ended, ProtocolError, ResetCode, StreamGone};
 pub use path::GuestPath;
 pub use request::{
-    Command, Exec, Identify, List, Measure, Mkdir, Ping, PowerOff, Read, Remove, Rename, Resize, SetClock, Signal,
-    Stat, Stdin, Tty, User, Write,
+    Command, Exec, Identify, List, LoginShell, Measure, Mkdir, Ping, PowerOff, Read, Remove, Rename, Resize, SetClock,
+    Signal, Stat, Stdin, Tty, User, Write,
 };
+pub use service::{
+    ListServices, Restart, Service, ServiceLog, ServiceOrigin, ServiceState, ServiceStatus, Services, SetServices,
+    Turn, TurnService,
+};
+pub use share::{Change, ChangeKind, Mount, MountAccess, Owner, Touch, Unmount};
 pub use stream::WINDOW;
-pub use waking::{HostKey, Settle, Settled, WakeAddress, WakeAs, WakeOrigin, Woken};
+pub use waking::{HostKey, Settle, Settled, WakeAddress, WakeAs, WakeOrigin, WakeRoot, Woken};
 
 /// The oldest protocol version that this build speaks.
 pub const LOWEST_VERSION: u32 = 1;

@@ -3,12 +3,16 @@
 //! Numbers and field tags are append-only and never change their meaning: an unknown field is
 //! skipped, an unknown message is answered by `unsupported`. The golden test holds them in place.
 
+use crate::account::{EnsureUser, PutSecrets};
 use crate::body::{AgentState, Exited, FileStat, Measured, Opened, Started, Written};
 use crate::connect::{Connect, Connected};
 use crate::failure::Failed;
+use crate::listener::Listeners;
 use crate::request::{
     Exec, Identify, List, Measure, Mkdir, Ping, PowerOff, Read, Remove, Rename, Resize, SetClock, Signal, Stat, Write,
 };
+use crate::service::{ListServices, ServiceLog, Services, SetServices, TurnService};
+use crate::share::{Mount, Touch, Unmount};
 use crate::waking::{Settle, Settled, WakeAs, Woken};
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
@@ -195,6 +199,26 @@ numbered! {
         30 Settle(Settle),
         /// Connect to a service.
         31 Connect(Connect),
+        /// Mount a folder of the host.
+        32 Mount(Mount),
+        /// Take it away.
+        33 Unmount(Unmount),
+        /// Let its watchers know.
+        34 Touch(Touch),
+        /// Keep these services running.
+        35 SetServices(SetServices),
+        /// How are they?
+        36 ListServices(ListServices),
+        /// Start, stop or restart one.
+        37 TurnService(TurnService),
+        /// What did one say?
+        38 ServiceLog(ServiceLog),
+        /// Who listens?
+        39 Listeners(Listeners),
+        /// Hold these secrets.
+        40 PutSecrets(PutSecrets),
+        /// Make this user be there.
+        41 EnsureUser(EnsureUser),
     }
 }
 
@@ -235,6 +259,8 @@ numbered! {
         106 Settled(Settled),
         /// The service is there.
         107 Connected(Connected),
+        /// This is how the services are.
+        108 Services(Services),
     }
 }
 

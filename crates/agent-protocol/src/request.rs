@@ -91,6 +91,28 @@ pub struct Exec {
     #[n(7)]
     #[cbor(default)]
     pub detach: bool,
+    /// Whether it begins as a login does; not, if not said.
+    #[n(8)]
+    pub login: Option<LoginShell>,
+    /// Permission bits that its new files do not get; 022 if not said.
+    #[n(9)]
+    pub umask: Option<u32>,
+}
+
+/// Whether a command begins as a login does.
+///
+/// It then gets what `/etc/environment` says, a shell's line is for the user's own shell, which reads the user's
+/// profile, and a program's name begins with a dash, as shells know it; no program at all is that shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(index_only)]
+pub enum LoginShell {
+    /// It does not.
+    #[default]
+    #[n(0)]
+    No,
+    /// It does.
+    #[n(1)]
+    Yes,
 }
 
 impl Exec {
@@ -98,7 +120,8 @@ impl Exec {
     #[must_use]
     pub fn new(command: Command) -> Self {
         let (stdin, env) = (Stdin::Null, BTreeMap::new());
-        Self { command, cwd: None, env, user: None, stdin, tty: None, timeout_ms: None, detach: false }
+        let (login, umask) = (None, None);
+        Self { command, cwd: None, env, user: None, stdin, tty: None, timeout_ms: None, detach: false, login, umask }
     }
 
     /// A program and its arguments.

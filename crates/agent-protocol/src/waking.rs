@@ -1,5 +1,6 @@
 //! How a guest becomes a machine, and how it comes to rest. Field numbers are append-only.
 
+use crate::share::Mount;
 use minicbor::{Decode, Encode};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,6 +67,29 @@ pub struct WakeAs {
     /// that it was told before; those stay, if absent.
     #[n(12)]
     pub certificate_authorities: Option<Vec<String>>,
+    /// Folders of the host, which are there before any hook runs.
+    #[n(13)]
+    pub mounts: Option<Vec<Mount>>,
+    /// What may be done to the root file system; as it is, if absent.
+    #[n(14)]
+    pub root: Option<WakeRoot>,
+}
+
+impl WakeAs {
+    /// No machine sees more folders of the host.
+    pub const MOST_MOUNTS: usize = 32;
+}
+
+/// What may be done to the root file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum WakeRoot {
+    /// All.
+    #[n(0)]
+    Writable,
+    /// It cannot be written to. What programs must write lies in memory.
+    #[n(1)]
+    ReadOnly,
 }
 
 /// An IPv4 address and what belongs to it.
@@ -112,6 +136,12 @@ pub struct Woken {
     #[n(0)]
     #[cbor(default)]
     pub failed_hooks: Vec<String>,
+    /// How many folders of the host are there; an agent that knows none says nothing.
+    #[n(1)]
+    pub mounts: Option<u32>,
+    /// What may be done to the root, if it was asked for.
+    #[n(2)]
+    pub root: Option<WakeRoot>,
 }
 
 /// Come to rest, so that the guest can be kept. Answered by `Settled`.

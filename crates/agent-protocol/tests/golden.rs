@@ -32,6 +32,8 @@ fn full_exec() -> Exec {
         tty: Some(Tty { cols: 80, rows: 24, term: "x".into() }),
         timeout_ms: Some(5),
         detach: true,
+        login: None,
+        umask: None,
     }
 }
 
@@ -124,6 +126,8 @@ fn full_waking() -> WakeAs {
         ssh_host_keys: vec![HostKey { kind: "k".into(), private: "p".into(), public: "q".into() }],
         root_bytes: Some(4),
         certificate_authorities: None,
+        mounts: None,
+        root: None,
     }
 }
 
@@ -147,7 +151,10 @@ fn trusting() -> Request {
 }
 
 fn waking_answers() -> Vec<Answer> {
-    vec![Woken { failed_hooks: vec!["f".into()] }.into(), Settled { ssh_host_keys: vec!["k".into()] }.into()]
+    vec![
+        Woken { failed_hooks: vec!["f".into()], ..Woken::default() }.into(),
+        Settled { ssh_host_keys: vec!["k".into()] }.into(),
+    ]
 }
 
 #[test]

@@ -131,6 +131,7 @@ proptest! {
             let _ = Answer::decode(bytes);
             let _ = machine_agent_protocol::Control::decode(bytes);
             let _ = machine_agent_protocol::Session::decode(bytes);
+            let _ = machine_agent_protocol::ListenerNews::decode(bytes);
         }
     }
 

@@ -76,6 +76,10 @@ pub struct AttachStart {
     pub timeout_ms: Option<u64>,
     /// Whether it goes on by itself; its output is not kept.
     pub detach: bool,
+    /// Whether it begins as a login does, with the user's own shell and profile; no program is that shell.
+    pub login: bool,
+    /// Permission bits that its new files do not get, in octal; else `022`.
+    pub umask: Option<String>,
 }
 
 /// What is run.
@@ -283,20 +287,26 @@ struct StartText {
     timeout_ms: Option<u64>,
     #[serde(default)]
     detach: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    login: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    umask: Option<String>,
 }
 
 impl TryFrom<StartText> for AttachStart {
     type Error = &'static str;
     fn try_from(text: StartText) -> Result<Self, &'static str> {
         let program = match (text.argv, text.shell) {
-            (Some(argv), None) if argv.is_empty() => return Err("argv: empty; it begins with the program"),
+            (Some(argv), None) if argv.is_empty() && !text.login => {
+                return Err("argv: empty; it begins with the program");
+            }
             (Some(argv), None) => AttachProgram::Argv(argv),
             (None, Some(line)) => AttachProgram::Shell(line),
             (Some(_), Some(_)) | (None, None) => return Err("argv, shell: exactly one of them says what to run"),
         };
-        let StartText { cwd, envs, user, stdin, tty, timeout_ms, detach, .. } =
+        let StartText { cwd, envs, user, stdin, tty, timeout_ms, detach, login, umask, .. } =
             StartText { argv: None, shell: None, ..text };
-        Ok(Self { program, cwd, envs, user, stdin, tty, timeout_ms, detach })
+        Ok(Self { program, cwd, envs, user, stdin, tty, timeout_ms, detach, login, umask })
     }
 }
 
@@ -306,9 +316,9 @@ impl From<AttachStart> for StartText {
             AttachProgram::Argv(argv) => (Some(argv), None),
             AttachProgram::Shell(line) => (None, Some(line)),
         };
-        let AttachStart { cwd, envs, user, stdin, tty, timeout_ms, detach, .. } =
+        let AttachStart { cwd, envs, user, stdin, tty, timeout_ms, detach, login, umask, .. } =
             AttachStart { program: AttachProgram::Argv(Vec::new()), ..start };
-        Self { argv, shell, cwd, envs, user, stdin, tty, timeout_ms, detach }
+        Self { argv, shell, cwd, envs, user, stdin, tty, timeout_ms, detach, login, umask }
     }
 }
 

@@ -12,6 +12,8 @@ fn start() -> AttachStart {
         tty: Some(Tty { cols: 80, rows: 24, term: Some("xterm".to_owned()) }),
         timeout_ms: None,
         detach: false,
+        login: false,
+        umask: None,
     }
 }
 

@@ -31,6 +31,12 @@ pub struct ExecRequest {
     /// The guest's user; ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Whether it begins as a login does, with the user's own shell and profile; ours.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub login: bool,
+    /// Permission bits that its new files do not get, in octal: `022` if left out; ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub umask: Option<String>,
 }
 
 /// How it ended. What is not UTF-8 in the output is replaced; `attach` gives bytes.

@@ -8,8 +8,9 @@ use machine_core::{Command, Machine};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::mount::Mount;
 use crate::network::{NetworkInfo, NetworkWish};
-use crate::word::{CommandWord, MachinePhase, MachineState, ServiceWord, StageWord, StartedBefore, Status};
+use crate::word::{CommandWord, MachinePhase, MachineState, RootWord, ServiceWord, StageWord, StartedBefore, Status};
 
 /// A machine as it is asked for. What is left out is the server's default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -57,6 +58,12 @@ pub struct CreateMachine {
     /// Whether its first start boots, whatever memory images there are; ours.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cold: bool,
+    /// What becomes of its root disk when it stops; `persistent` if left out; ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<RootWord>,
+    /// Folders of the host that it sees; ours.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
 }
 
 /// A machine's size.
@@ -128,6 +135,12 @@ pub struct MachineInfo {
     /// Its network.
     #[serde(default)]
     pub network: NetworkInfo,
+    /// What becomes of its root disk when it stops.
+    #[serde(default)]
+    pub root: RootWord,
+    /// Folders of the host that it sees.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
 }
 
 /// The answer to a destroy that did not ask for progress.
@@ -180,6 +193,8 @@ impl MachineInfo {
             stages: stages.collect(),
             template_digest: spec.template_digest.to_string(),
             network: NetworkInfo::of(&spec.network),
+            root: spec.root.into(),
+            mounts: spec.mounts.iter().map(Mount::of).collect(),
         }
     }
 

@@ -138,6 +138,29 @@ words! {
 }
 
 words! {
+    /// What becomes of a machine's root disk when it stops.
+    RootWord from machine_core::spec::RootLife {
+        Persistent = "persistent",
+        Ephemeral = "ephemeral",
+        ReadOnly = "readonly",
+    }
+}
+
+impl Default for RootWord {
+    fn default() -> Self {
+        machine_core::spec::RootLife::default().into()
+    }
+}
+
+words! {
+    /// What a guest may do to a folder of the host.
+    AccessWord from machine_core::mount::Access {
+        ReadWrite = "read_write",
+        ReadOnly = "read_only",
+    }
+}
+
+words! {
     /// What carries bytes between ports.
     TransportWord from machine_core::network::Transport {
         Tcp = "tcp",

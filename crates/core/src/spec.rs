@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::command::Command;
 use crate::digest::Digest;
 use crate::mount::MountSpec;
 use crate::name::{MachineName, TemplateName};
 use crate::network::NetworkSpec;
 use crate::size::MiB;
+use crate::state::State;
 
 /// A machine as it was asked for, with its template pinned to one digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +62,47 @@ pub enum RootLife {
     ReadOnly,
 }
 
-/// How a machine's first start gets going. Every later one boots.
+/// What a command means for a machine's root disk. Pure, and follows from what is on record, so that a command
+/// which is repeated after a crash means the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootFate {
+    /// It stays: a start boots from it, unless it was never used.
+    Kept,
+    /// Nobody needs it any more: a start begins with the template's, as a first start does, and a machine that
+    /// was stopped has none.
+    GivenUp,
+}
+
+impl RootLife {
+    /// What a command, asked of a machine that rests in this state, means for its root disk.
+    #[must_use]
+    pub fn fate(self, from: State, command: Command) -> RootFate {
+        match (self, command) {
+            (Self::Ephemeral | Self::ReadOnly, Command::Start | Command::Resume) => match from {
+                State::Stopped => RootFate::GivenUp,
+                State::Absent
+                | State::Running
+                | State::Paused
+                | State::Hibernated
+                | State::Failed
+                | State::Destroyed => RootFate::Kept,
+            },
+            (Self::Ephemeral | Self::ReadOnly, Command::Stop) => RootFate::GivenUp,
+            (Self::Persistent, Command::Start | Command::Resume | Command::Stop) => RootFate::Kept,
+            (
+                Self::Persistent | Self::Ephemeral | Self::ReadOnly,
+                Command::Create
+                | Command::Pause
+                | Command::Hibernate
+                | Command::Snapshot
+                | Command::Restore
+                | Command::Destroy,
+            ) => RootFate::Kept,
+        }
+    }
+}
+
+/// How a machine's first start gets going; every later one boots, unless its root disk was given up before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FirstStart {
@@ -69,4 +111,32 @@ pub enum FirstStart {
     Image,
     /// By booting, whatever images there are.
     Boot,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_persistent_root_is_never_given_up() {
+        for state in State::ALL {
+            for command in Command::ALL {
+                assert_eq!(RootLife::Persistent.fate(state, command), RootFate::Kept, "{state:?} {command:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_roots_are_given_up_by_a_stop_and_by_a_start_after_one_and_by_nothing_else() {
+        for life in [RootLife::Ephemeral, RootLife::ReadOnly] {
+            for state in State::ALL {
+                for command in Command::ALL {
+                    let is_given_up = command == Command::Stop
+                        || state == State::Stopped && [Command::Start, Command::Resume].contains(&command);
+                    let fate = if is_given_up { RootFate::GivenUp } else { RootFate::Kept };
+                    assert_eq!(life.fate(state, command), fate, "{life:?} {state:?} {command:?}");
+                }
+            }
+        }
+    }
 }

@@ -114,7 +114,7 @@ impl Keeper {
     }
 
     async fn open(&mut self, order: Order, to: State) {
-        if let Err(refusal) = operation::steps(order.command, &self.scene(Progress::silent())) {
+        if let Err(refusal) = operation::steps(order.command, &self.scene(order.command, Progress::silent())) {
             drop(order.reply.send(Err(refusal)));
             return;
         }
@@ -163,7 +163,8 @@ impl Keeper {
     }
 
     fn start_task(&self, intent: &Intent, progress: Progress) -> JoinHandle<Ended> {
-        let (promises, scene, mut intent) = (self.promises.clone(), self.scene(progress), intent.clone());
+        let (promises, scene, mut intent) =
+            (self.promises.clone(), self.scene(intent.command, progress), intent.clone());
         tokio::spawn(async move {
             let ended = match operation::steps(intent.command, &scene) {
                 Ok(steps) => carry_out(promises.ledger.as_ref(), &mut intent, &steps).await,
@@ -173,8 +174,8 @@ impl Keeper {
         })
     }
 
-    fn scene(&self, progress: Progress) -> Scene {
-        Scene::of(&self.promises, &self.machine, progress)
+    fn scene(&self, command: Command, progress: Progress) -> Scene {
+        Scene::of(&self.promises, &self.machine, command, progress)
     }
 
     async fn abandon(&mut self) {

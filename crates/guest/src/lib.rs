@@ -16,8 +16,11 @@ mod error;
 mod exec;
 mod file;
 mod link;
+mod listener;
 mod mailbox;
+mod project;
 mod promise;
+mod service;
 mod stream;
 mod waking;
 
@@ -26,5 +29,6 @@ pub use error::GuestError;
 pub use exec::{ExecEvent, ExecInput, ExecOutput, ExecStream};
 pub use file::{FileReader, FileWriter};
 pub use link::GuestLink;
+pub use listener::ListenerStream;
 pub use machine_agent_protocol as protocol;
 pub use promise::UnixDoor;

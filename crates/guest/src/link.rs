@@ -267,7 +267,7 @@ impl GuestLink {
         self.done("power off", PowerOff { grace_ms }).await
     }
 
-    async fn open(&self, request: impl Into<Request>) -> Result<Receiver, GuestError> {
+    pub(crate) async fn open(&self, request: impl Into<Request>) -> Result<Receiver, GuestError> {
         let (reply, opened) = oneshot::channel();
         self.ways.ask(Ask::Open { request: Box::new(request.into()), reply }).await?;
         match opened.await {
@@ -276,11 +276,11 @@ impl GuestLink {
         }
     }
 
-    async fn last(&self, question: &'static str, request: impl Into<Request>) -> Result<Answer, GuestError> {
+    pub(crate) async fn last(&self, question: &'static str, request: impl Into<Request>) -> Result<Answer, GuestError> {
         self.open(request).await?.last(question).await
     }
 
-    async fn done(&self, question: &'static str, request: impl Into<Request>) -> Result<(), GuestError> {
+    pub(crate) async fn done(&self, question: &'static str, request: impl Into<Request>) -> Result<(), GuestError> {
         let Answer::Done(_) = self.last(question, request).await? else {
             return Err(GuestError::Unexpected { question });
         };

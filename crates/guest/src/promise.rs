@@ -1,6 +1,8 @@
 //! Keeps core's promise of a `Guest` over a [`GuestLink`]. Translates words, decides nothing.
 
 mod connection;
+pub(crate) mod project;
+mod service;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use machine_agent_protocol as wire;
 use machine_core::network::Transport;
 use machine_core::promise::awakening::{Awakening, Settled, Vitals, Woken};
 use machine_core::promise::guest as core;
+use machine_core::promise::project::GuestProject;
 use tokio::time::Instant;
 
 use crate::waking;
@@ -43,7 +46,9 @@ impl core::GuestDoor for UnixDoor {
 #[async_trait]
 impl core::Guest for Linked {
     async fn wake_as(&self, awakening: &Awakening) -> Result<Woken, core::GuestError> {
-        let woken = self.0.wake_as(waking::to_wake(awakening)?).await?;
+        let wake = waking::to_wake(awakening)?;
+        let woken = self.0.wake_as(wake.clone()).await?;
+        waking::check_woken(&wake, &woken)?;
         Ok(waking::to_woken(woken))
     }
 
@@ -59,6 +64,10 @@ impl core::Guest for Linked {
 
     fn files(&self) -> Arc<dyn core::GuestFiles> {
         Arc::new(Self(self.0.clone()))
+    }
+
+    fn project(&self) -> Arc<dyn GuestProject> {
+        Arc::new(project::Project(self.0.clone()))
     }
 
     async fn connect(
@@ -195,16 +204,20 @@ impl core::FileSink for Sink {
     }
 }
 
-fn to_user(text: &str) -> wire::User {
+pub(crate) fn to_user(text: &str) -> wire::User {
     text.parse().map_or_else(|_| wire::User::Name(text.to_owned()), wire::User::Uid)
+}
+
+pub(crate) fn to_command(program: core::Program) -> wire::Command {
+    match program {
+        core::Program::Argv(argv) => wire::Command::Argv(argv),
+        core::Program::Shell(line) => wire::Command::Shell(line),
+    }
 }
 
 fn to_exec(request: core::ExecRequest) -> wire::Exec {
     wire::Exec {
-        command: match request.program {
-            core::Program::Argv(argv) => wire::Command::Argv(argv),
-            core::Program::Shell(line) => wire::Command::Shell(line),
-        },
+        command: to_command(request.program),
         cwd: request.cwd.map(Into::into),
         env: request.envs,
         user: request.user.as_deref().map(to_user),
@@ -222,14 +235,20 @@ fn to_exec(request: core::ExecRequest) -> wire::Exec {
             core::Life::Attached => false,
             core::Life::Detached => true,
         },
+        login: match request.login {
+            core::Login::No => None,
+            core::Login::Yes => Some(wire::LoginShell::Yes),
+        },
+        umask: request.umask,
     }
 }
 
 fn to_exit(exited: wire::Exited) -> core::Exit {
-    if exited.timed_out {
-        return core::Exit::TimedOut;
-    }
-    match exited.ending {
+    if exited.timed_out { core::Exit::TimedOut } else { to_ending(exited.ending) }
+}
+
+pub(crate) fn to_ending(ending: wire::Ending) -> core::Exit {
+    match ending {
         wire::Ending::Code(code) => core::Exit::Code(i32::try_from(code).unwrap_or(i32::MAX)),
         wire::Ending::Signal(signal) => core::Exit::Signal(i32::try_from(signal).unwrap_or(i32::MAX)),
     }

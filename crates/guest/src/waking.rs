@@ -4,6 +4,9 @@
 use machine_agent_protocol as wire;
 use machine_core::promise::awakening::{Awakening, GuestAddress, Origin, Settled, SshHostKey, Vitals, Woken};
 use machine_core::promise::guest::GuestError;
+use machine_core::spec::RootLife;
+
+use crate::promise::project;
 
 /// More hooks fail in no honest guest.
 const MOST_HOOKS: usize = 64;
@@ -32,6 +35,12 @@ pub(crate) fn to_wake(awakening: &Awakening) -> Result<wire::WakeAs, GuestError>
         ssh_host_keys: awakening.ssh_host_keys.iter().map(to_key).collect(),
         root_bytes: awakening.root_bytes,
         certificate_authorities: Some(awakening.certificate_authorities.clone()),
+        mounts: (!awakening.mounts.is_empty()).then(|| awakening.mounts.iter().map(project::to_mount).collect()),
+        root: match awakening.root {
+            // As it is: an older agent needs no new word.
+            RootLife::Persistent | RootLife::Ephemeral => None,
+            RootLife::ReadOnly => Some(wire::WakeRoot::ReadOnly),
+        },
     })
 }
 
@@ -46,6 +55,22 @@ fn to_address(address: GuestAddress) -> wire::WakeAddress {
 
 fn to_key(key: &SshHostKey) -> wire::HostKey {
     wire::HostKey { kind: key.kind.clone(), private: key.private.clone(), public: key.public.clone() }
+}
+
+/// An older agent takes no notice of words that it does not know: what it did must be what was asked.
+pub(crate) fn check_woken(asked: &wire::WakeAs, woken: &wire::Woken) -> Result<(), GuestError> {
+    let mounts = asked.mounts.as_ref().map_or(0, Vec::len);
+    let is_there = woken.mounts.and_then(|mounts| usize::try_from(mounts).ok()).unwrap_or(0);
+    let older = |what: &str| {
+        Err(GuestError::Unsupported(format!("this guest cannot {what}: its agent is older than this server")))
+    };
+    if mounts != is_there {
+        return older("mount folders of the host");
+    }
+    if asked.root.is_some() && asked.root != woken.root {
+        return older("make its root read-only");
+    }
+    Ok(())
 }
 
 /// A guest's words are shown to people, so they are short and plain.
@@ -105,8 +130,40 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_took_no_notice_is_older() {
+        let asked = |mounts: Option<Vec<wire::Mount>>, root| wire::WakeAs {
+            id: String::new(),
+            generation: 0,
+            origin: wire::WakeOrigin::Boot,
+            unix_nanos: 0,
+            entropy: Vec::new(),
+            hostname: String::new(),
+            machine_id: String::new(),
+            mac: None,
+            address: None,
+            env: [].into(),
+            ssh_host_keys: Vec::new(),
+            root_bytes: None,
+            certificate_authorities: None,
+            mounts,
+            root,
+        };
+        let silent = wire::Woken::default();
+        assert_eq!(check_woken(&asked(None, None), &silent), Ok(()));
+        let (access, owner) = (wire::MountAccess::ReadOnly, wire::Owner::default());
+        let mount = wire::Mount { tag: "t".into(), target: "/t".into(), access, excludes: Vec::new(), owner };
+        let one = || Some(vec![mount.clone()]);
+        assert!(matches!(check_woken(&asked(one(), None), &silent), Err(GuestError::Unsupported(_))));
+        let read_only = Some(wire::WakeRoot::ReadOnly);
+        assert!(matches!(check_woken(&asked(None, read_only), &silent), Err(GuestError::Unsupported(_))));
+        let did = wire::Woken { mounts: Some(1), root: read_only, ..silent };
+        assert_eq!(check_woken(&asked(one(), read_only), &did), Ok(()));
+    }
+
+    #[test]
     fn a_guest_cannot_fill_the_screen() {
-        let woken = to_woken(wire::Woken { failed_hooks: vec!["\u{1b}[2J".repeat(100); 100] });
+        let woken =
+            to_woken(wire::Woken { failed_hooks: vec!["\u{1b}[2J".repeat(100); 100], ..wire::Woken::default() });
         assert_eq!(woken.failed_hooks.len(), MOST_HOOKS);
         assert!(woken.failed_hooks.iter().all(|word| word.chars().count() == LONGEST_WORD && !word.contains('\u{1b}')));
     }

@@ -73,11 +73,24 @@ pub struct Memory {
 pub enum Backing {
     /// Anonymous memory of the VMM. Holds no saved machine.
     Anonymous,
-    /// A file that the guest's memory is written through to: an image in the making. For a boot nothing may
-    /// be there yet: the VMM makes it, sparse, of the memory's size, for its owner alone.
+    /// Memory of no file, which processes that the VMM hands it to may map, too. Holds no saved machine.
+    Shared,
+    /// A file that the guest's memory is written through to: an image in the making, or a machine's own copy of
+    /// its image. Processes that the VMM hands it to may map it. For a boot nothing may be there yet: the VMM
+    /// makes it, sparse, of the memory's size, for its owner alone.
     Kept(PathBuf),
     /// An image's file, mapped copy-on-write and opened for reading only. It must have the memory's size.
     Image(PathBuf),
+}
+
+/// A folder of the host that the guest may mount. A process serves it at a socket, in the vhost-user protocol, out
+/// of the guest's own memory: that must be one that can be shared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// What the guest knows it by: letters, digits and `-`, at most 36.
+    pub tag: String,
+    /// Where it is served.
+    pub socket: PathBuf,
 }
 
 /// One start of a machine.
@@ -97,6 +110,9 @@ pub struct BootPlan {
     pub memory: Memory,
     /// The network card, if it has one.
     pub nic: Option<Nic>,
+    /// The folders of the host that it sees. Each is attached by `Control::attach`; a machine that has some rests
+    /// until `Control::resume`, also where it boots.
+    pub shares: Vec<Share>,
     /// The run folder.
     pub run: RunFolder,
 }

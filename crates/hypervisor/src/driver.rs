@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::accelerator::Accelerator;
-use crate::boot_plan::BootPlan;
+use crate::boot_plan::{BootPlan, Share};
 use crate::ingredients::Ingredients;
 use crate::launch_plan::LaunchPlan;
 use crate::tsc::KiloHertz;
@@ -29,6 +29,8 @@ pub enum Feature {
     ResizeMemory,
     /// Grow a disk.
     ResizeDisk,
+    /// Let the guest see folders of the host.
+    ShareFolders,
 }
 
 /// How a driver saves a running machine.
@@ -91,6 +93,9 @@ pub enum PlanRefusal {
     /// What starts does not fit the memory that it shall have.
     #[error("a boot takes fresh memory, a saved state the memory that was kept with it")]
     Backing,
+    /// Folders of the host are served out of the guest's memory, by another process.
+    #[error("a machine that sees folders of the host needs memory that can be shared")]
+    NotShared,
     /// Only a boot has ingredients: a saved machine has those of the boot it comes from.
     #[error("not the plan of a boot")]
     NotABoot,
@@ -252,6 +257,9 @@ pub trait Control: Send + Sync {
 
     /// Grows the root disk and tells the guest.
     async fn resize_root(&self, bytes: u64) -> Result<(), ControlError>;
+
+    /// Lets the guest see a folder of the host, whose server may just be starting. Twice is once.
+    async fn attach(&self, share: &Share, within: Duration) -> Result<(), ControlError>;
 
     /// Ends the VMM, whatever the guest thinks of it. Ok once it is ending.
     async fn quit(&self) -> Result<(), ControlError>;

@@ -32,7 +32,7 @@ pub struct LaunchPlan {
     pub run: RunFolder,
 }
 
-/// The descriptor by which a VMM holds one end of its wire, and every companion the other.
+/// The descriptor by which a VMM holds one end of its wire, and every companion that holds it the other.
 pub const WIRE_DESCRIPTOR: i32 = 3;
 
 /// What joins a VMM to its companions.
@@ -55,6 +55,20 @@ pub struct Companion {
     pub name: String,
     /// The verb, and what follows it.
     pub arguments: Vec<String>,
+    /// What it holds of the VMM's.
+    #[serde(default)]
+    pub holds: Holds,
+}
+
+/// What a companion holds beside its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holds {
+    /// Their end of the wire.
+    #[default]
+    Wire,
+    /// Nothing: it is spoken to at a socket of its own.
+    Nothing,
 }
 
 /// A file that the VMM reads at its start.

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use machine_core::machine::Generation;
 use machine_core::{MachineId, MiB};
 use machine_hypervisor::accelerator::Accelerator;
-use machine_hypervisor::boot_plan::{Backing, BootPlan, Kernel, MacAddress, Memory, Nic, RootDisk, RunFolder, Start};
+use machine_hypervisor::boot_plan::{
+    Backing, BootPlan, Kernel, MacAddress, Memory, Nic, RootDisk, RunFolder, Share, Start,
+};
 use machine_hypervisor::driver::qemu::{Installation, Q35, Qemu};
 use machine_hypervisor::driver::{Driver, Feature, Host, PlanRefusal, SaveMode};
 use machine_hypervisor::ingredients::Ingredients;
@@ -29,6 +31,7 @@ fn boot() -> BootPlan {
         cpus: NonZeroU8::new(2).unwrap(),
         memory: Memory { size: MiB(512), backing: Backing::Anonymous },
         nic: Some(Nic { mac: MacAddress([0x52, 0x54, 0, 1, 2, 3]) }),
+        shares: Vec::new(),
         run: RunFolder(PathBuf::from("/run/machine/m0123456789abcdefghij")),
     }
 }
@@ -63,6 +66,22 @@ fn restore() -> BootPlan {
     let backing = Backing::Image(PathBuf::from("/home/machine/images/1/memory"));
     let start = Start::Saved { state: PathBuf::from("/home/machine/images/1/state") };
     BootPlan { start, memory: Memory { backing, ..boot().memory }, ..boot() }
+}
+
+fn folder() -> Vec<Share> {
+    let socket = PathBuf::from("/run/machine/m0123456789abcdefghij/share0.sock");
+    vec![Share { tag: "machine0".to_owned(), socket }]
+}
+
+/// A machine that boots and sees a folder of the host.
+fn sharing() -> BootPlan {
+    BootPlan { memory: Memory { backing: Backing::Shared, ..boot().memory }, shares: folder(), ..boot() }
+}
+
+/// One of that image that sees a folder of the host, on its own copy of the memory.
+fn own() -> BootPlan {
+    let backing = Backing::Kept(PathBuf::from("/home/machine/machines/m0123456789abcdefghij/image/own-ram"));
+    BootPlan { memory: Memory { backing, ..boot().memory }, shares: folder(), ..restore() }
 }
 
 fn refused(change: impl FnOnce(&mut BootPlan)) -> PlanRefusal {
@@ -104,6 +123,21 @@ fn the_command_line_of_a_machine_of_an_image() {
     check("restore-kvm.args", &qemu().plan(&restore(), &KVM).unwrap());
 }
 
+#[test]
+fn the_command_line_of_a_machine_that_sees_folders_of_the_host() {
+    check("share-tcg.args", &qemu().plan(&sharing(), &TCG).unwrap());
+    check("own-tcg.args", &qemu().plan(&own(), &TCG).unwrap());
+}
+
+#[test]
+fn folders_are_served_out_of_memory_that_can_be_shared() {
+    assert_eq!(refused(|boot| boot.shares = folder()), PlanRefusal::NotShared);
+    let mapped = BootPlan { shares: folder(), ..restore() };
+    assert_eq!(qemu().plan(&mapped, &TCG).unwrap_err(), PlanRefusal::NotShared);
+    let nothing_to_load = BootPlan { memory: sharing().memory, ..restore() };
+    assert_eq!(qemu().plan(&nothing_to_load, &TCG).unwrap_err(), PlanRefusal::Backing);
+}
+
 /// All that a saved state speaks of: machine, processor, size of memory, devices.
 #[test]
 fn an_image_and_its_machines_have_the_same_devices() {
@@ -116,6 +150,8 @@ fn an_image_and_its_machines_have_the_same_devices() {
     assert!(devices.len() > 12, "{devices:?}");
     assert_eq!(migrated(keep()), devices);
     assert_eq!(migrated(restore()), devices);
+    assert_eq!(migrated(sharing()), devices);
+    assert_eq!(migrated(own()), devices);
 }
 
 /// Otherwise the address would follow from the order, and one more device would move the others.

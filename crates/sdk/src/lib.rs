@@ -16,7 +16,9 @@ mod image;
 mod machine;
 mod network;
 mod progress;
+mod project;
 mod server;
+mod service;
 mod stream;
 mod template;
 mod usage;
@@ -27,6 +29,7 @@ pub use error::SdkError;
 pub use file::WriteFile;
 pub use machine::{Follow, MachineFilter};
 pub use machine_api as api;
+pub use project::ListenerLines;
 pub use stream::ByteStream;
 pub use usage::Guests;
 

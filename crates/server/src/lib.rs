@@ -12,6 +12,7 @@ mod credit;
 mod door;
 mod load;
 mod log_news;
+mod mount_wish;
 mod network_wish;
 mod page;
 mod read;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 
-use crate::route::{attach, exec, files, images, logs, machines, network, raw_file, server, templates, usage};
+use crate::route::{
+    attach, exec, files, images, logs, machines, network, project, raw_file, server, services, templates, usage,
+};
 use crate::{App, door};
 
 /// Every route, behind the door. `POST /v1/templates/build` is the contract's (a stream of another
@@ -36,6 +38,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/machines/{id}/egress/explain", get(network::explain))
         .route("/v1/machines/{id}/ports", get(network::ports).post(network::add_ports))
         .route("/v1/machines/{id}/ports/{transport}/{listen}", delete(network::remove_port))
+        .route("/v1/machines/{id}/services", get(services::list).put(services::set))
+        .route("/v1/machines/{id}/services/{name}/{turn}", post(services::turn))
+        .route("/v1/machines/{id}/services/{name}/logs", get(services::logs))
+        .route("/v1/machines/{id}/listeners", get(project::listeners))
+        .route("/v1/machines/{id}/secrets", put(project::put_secrets))
+        .route("/v1/machines/{id}/user", put(project::ensure_user))
         .route("/v1/machines/{id}/usage", get(usage::get))
         .route("/v1/machines/{id}/metrics", get(usage::metrics))
         .route("/v1/machines/{id}/files", get(files::list))

@@ -8,6 +8,7 @@ use machine_engine::NewMachine;
 use machine_engine::desk::AfterCreate;
 use serde_json::{Map, Value};
 
+use crate::mount_wish;
 use crate::network_wish;
 use crate::read::typed;
 use crate::refused::{invalid, later};
@@ -60,8 +61,8 @@ pub(crate) fn read(mut object: Map<String, Value>) -> Result<NewMachine, Refusal
         cwd: wish.cwd,
         first_start: if wish.cold { FirstStart::Boot } else { FirstStart::Image },
         network: network_wish::network(wish.network, wish.internet_access)?,
-        root: RootLife::default(),
-        mounts: Vec::new(),
+        root: wish.root.map_or_else(RootLife::default, Into::into),
+        mounts: mount_wish::mounts(&wish.mounts)?,
         then: if wish.start.unwrap_or(true) { AfterCreate::Start } else { AfterCreate::Rest },
     })
 }
@@ -123,6 +124,18 @@ mod tests {
     }
 
     #[test]
+    fn a_root_lives_as_long_as_was_asked() {
+        for (word, life) in [
+            (json!({}), RootLife::Persistent),
+            (json!({"root": "persistent"}), RootLife::Persistent),
+            (json!({"root": "ephemeral"}), RootLife::Ephemeral),
+            (json!({"root": "readonly"}), RootLife::ReadOnly),
+        ] {
+            assert_eq!(parse(&word).unwrap().root, life);
+        }
+    }
+
+    #[test]
     fn saying_none_of_it_is_fine() {
         assert!(parse(&json!({"volumes": [], "auto_resume": false, "timeout_ms": 0})).is_ok());
     }
@@ -160,8 +173,13 @@ mod tests {
             ("network.egress.allow", json!({"egress": {"allow": "a.example"}})),
             ("network.forwards[1]", json!({"forwards": ["80", 80]})),
             ("network.egres", json!({"egres": {}})),
+            ("root", json!("disposable")),
+            ("mounts", json!("/srv")),
+            ("mounts[0].source", json!([{"source": "srv", "target": "/work"}])),
+            ("mounts[0].access", json!([{"source": "/", "target": "/work", "access": "rw"}])),
+            ("mounts[0].mode", json!([{"source": "/", "target": "/work", "mode": "rw"}])),
         ] {
-            let whole = field.split('.').next().unwrap_or(field);
+            let whole = field.split(['.', '[']).next().unwrap_or(field);
             refused(&json!({whole: value}), Code::InvalidRequest, field);
         }
     }

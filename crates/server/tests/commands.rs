@@ -26,6 +26,8 @@ fn start(argv: &[&str]) -> AttachStart {
         tty: None,
         timeout_ms: None,
         detach: false,
+        login: false,
+        umask: None,
     }
 }
 

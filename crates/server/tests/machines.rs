@@ -54,6 +54,27 @@ async fn a_created_machine_has_the_contracts_shape_and_no_nulls() {
 }
 
 #[tokio::test]
+async fn a_machine_tells_its_root_and_its_mounts_as_they_were_asked_for() {
+    let stage = Stage::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().canonicalize().unwrap();
+    let mounts = json!([{"source": source, "target": "/workspace", "exclude": ["target"], "guard": [".git/hooks"]}]);
+    let body = json!({"name": "web", "root": "ephemeral", "mounts": mounts});
+    let made = stage.post("/v1/machines", &body.to_string()).await;
+    assert_eq!((made.status, &made.json()["root"]), (201, &json!("ephemeral")));
+    let mut told = mounts[0].clone();
+    told["access"] = json!("read_write");
+    assert_eq!(made.json()["mounts"], json!([told]));
+    let plain = stage.post("/v1/machines", "{}").await.json();
+    assert_eq!((&plain["root"], &plain["mounts"]), (&json!("persistent"), &json!([])));
+    let wrong = json!({"mounts": [{"source": source.join("gone"), "target": "/etc"}]});
+    let refused = stage.post("/v1/machines", &wrong.to_string()).await;
+    let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!((refused.status, refused.code()), (400, "invalid_request".to_owned()));
+    assert!(message.contains("mounts[0].source: ") && message.contains("mounts[0].target: "), "{message}");
+}
+
+#[tokio::test]
 async fn lists_are_filtered_paged_and_projected() {
     let stage = Stage::open().await;
     for (number, name) in ["a", "b", "c"].into_iter().enumerate() {

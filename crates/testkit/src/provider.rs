@@ -12,6 +12,7 @@ use machine_core::promise::guest::Guest;
 use machine_core::promise::provider::{
     Ending, MachinePlan, Observation, Offer, Power, Provider, ProviderError, Usage, Wait,
 };
+use machine_core::spec::RootFate;
 use machine_core::stage::Progress;
 use machine_core::state::Sighting;
 use machine_core::{Command, MachineId, MiB};
@@ -29,6 +30,8 @@ pub struct Remains {
     pub ending: Option<Ending>,
     /// What its gateway follows; nothing: it is closed, or gone with the launch.
     pub network: Option<NetworkSpec>,
+    /// The launch that was the first on its root disk; nothing: nobody wrote to it yet.
+    pub root: Option<Generation>,
 }
 
 /// What can be made to fail.
@@ -152,13 +155,18 @@ impl Site {
             Power::Running => {
                 self.fails(Fault::Boot)?;
                 let remains = machines.get_mut(&plan.id).ok_or(ProviderError::NotRunning)?;
+                if remains.on != Some(plan.generation) {
+                    remains.give_up_root(plan.root);
+                }
                 remains.on = Some(plan.generation);
+                remains.root.get_or_insert(plan.generation);
                 remains.network = Some(plan.spec.network.clone());
             }
             Power::OffGently | Power::OffNow => {
                 if let Some(remains) = machines.get_mut(&plan.id) {
                     remains.on = None;
                     remains.network = None;
+                    remains.give_up_root(plan.root);
                 }
             }
         }
@@ -172,6 +180,15 @@ impl Site {
             None => Observation::Nothing,
             Some(Remains { on: Some(generation), .. }) => Observation::On(*generation),
             Some(Remains { on: None, ending, .. }) => Observation::Off(ending.clone()),
+        }
+    }
+}
+
+impl Remains {
+    fn give_up_root(&mut self, fate: RootFate) {
+        match fate {
+            RootFate::GivenUp => self.root = None,
+            RootFate::Kept => {}
         }
     }
 }

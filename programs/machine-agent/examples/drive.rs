@@ -91,5 +91,7 @@ fn waking(word: &str) -> WakeAs {
         ssh_host_keys: Vec::new(),
         root_bytes: more.and_then(|bytes| bytes.parse().ok()),
         certificate_authorities: trusted.map(|text| vec![text].into_iter().filter(|text| !text.is_empty()).collect()),
+        mounts: None,
+        root: None,
     }
 }

@@ -8,7 +8,7 @@ use crate::line::Line;
 use crate::power::{Init, Power};
 use crate::reaper::Reaper;
 use crate::wake::{BOOT_ID, World};
-use crate::{exec, files, identity, measure};
+use crate::{accounts, exec, files, identity, listeners, measure, secrets, services, share};
 use machine_agent_protocol::{AgentFacts, AgentState, Answer, Request};
 use std::collections::BTreeMap;
 use std::io;
@@ -27,6 +27,7 @@ pub(crate) struct House {
     pub(crate) power: Power,
     pub(crate) life: Life,
     pub(crate) connections: Connections,
+    pub(crate) services: services::Desk,
     pub(crate) env: Arc<watch::Sender<DefaultEnv>>,
 }
 
@@ -43,7 +44,9 @@ pub(crate) async fn live(door: Door, init: Init) -> io::Result<()> {
     let facts = facts();
     let boot_id = watch::Sender::new(facts.boot_id.clone());
     let life = Life::start(init, World { reaper: reaper.clone(), env: env.clone(), boot_id });
-    let house = House { reaper, power, life, connections: Connections::none_yet(), env };
+    let means = services::Means { reaper: reaper.clone(), env: env.clone(), off: power.going_off() };
+    let (connections, services) = (Connections::none_yet(), services::Desk::start(means));
+    let house = House { reaper, power, life, connections, services, env };
     let serving = Desk::new(facts, house.clone()).serve(door);
     match init {
         Init::Us => {
@@ -81,6 +84,8 @@ async fn work(house: House, request: Request, line: Line, arrived: Instant) {
     let answer = match request {
         Request::Exec(exec) => return exec::serve(house, exec, line).await,
         Request::Connect(connect) => return house.connections.serve(connect, line).await,
+        Request::ServiceLog(log) => return house.services.log(log, line).await,
+        Request::Listeners(asked) => return listeners::serve(asked, line).await,
         Request::Read(read) => files::read::serve(read, &teller).await,
         Request::Write(write) => files::write::serve(write, line).await,
         Request::List(list) => files::list::serve(list, &teller).await,
@@ -95,6 +100,14 @@ async fn work(house: House, request: Request, line: Line, arrived: Instant) {
         Request::PowerOff(off) => house.power.off(off.grace_ms).await,
         Request::WakeAs(wake) => return house.life.wake(wake, arrived, line.teller),
         Request::Settle(_) => return house.life.settle(line.teller),
+        Request::Mount(mount) => share::mount(mount).await,
+        Request::Unmount(unmount) => share::unmount(unmount).await,
+        Request::Touch(touch) => share::touch(touch).await,
+        Request::SetServices(set) => house.services.set(set).await,
+        Request::ListServices(_) => house.services.list().await,
+        Request::TurnService(turn) => house.services.turn(turn).await,
+        Request::PutSecrets(put) => secrets::put(put).await,
+        Request::EnsureUser(user) => accounts::ensure(user).await,
     };
     match answer {
         Ok(answer) => teller.finish(answer).await,

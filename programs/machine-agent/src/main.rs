@@ -7,6 +7,7 @@
 //! It never asks glibc for users or addresses: as a static binary that would load the guest's
 //! own libraries into it. See `users`.
 
+mod accounts;
 mod authorities;
 mod boot;
 mod connect;
@@ -22,18 +23,22 @@ mod house;
 mod identity;
 mod life;
 mod line;
+mod listeners;
 mod measure;
 mod netlink;
 mod network;
 mod plate;
 mod power;
 mod processes;
+mod read_only_root;
 mod reaper;
 mod rights;
 mod scratch;
 mod script;
+mod secrets;
 mod services;
 mod settle;
+mod share;
 mod sys;
 mod users;
 mod wake;

@@ -12,7 +12,7 @@ use rustix::system::{RebootCommand, reboot};
 use std::io;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 const SIGNAL_GRACE_MS: u64 = 5000;
@@ -33,11 +33,13 @@ pub(crate) enum Init {
 pub(crate) struct Power {
     init: Init,
     orders: mpsc::Sender<u64>,
+    going_off: watch::Receiver<bool>,
 }
 
 impl Power {
     pub(crate) fn start(init: Init) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel(1);
+        let (goes_off, going_off) = watch::channel(false);
         match init {
             Init::Other => {}
             Init::Us => {
@@ -50,10 +52,15 @@ impl Power {
                         door.send(SIGNAL_GRACE_MS).await.ok();
                     });
                 }
-                tokio::spawn(obey(inbox));
+                tokio::spawn(obey(inbox, goes_off));
             }
         }
-        Ok(Self { init, orders })
+        Ok(Self { init, orders, going_off })
+    }
+
+    /// Whether nothing is started any more.
+    pub(crate) fn going_off(&self) -> watch::Receiver<bool> {
+        self.going_off.clone()
     }
 
     /// Begins to power off after the answer was sent.
@@ -71,8 +78,9 @@ impl Power {
     }
 }
 
-async fn obey(mut orders: mpsc::Receiver<u64>) {
+async fn obey(mut orders: mpsc::Receiver<u64>, goes_off: watch::Sender<bool>) {
     let Some(grace_ms) = orders.recv().await else { return };
+    goes_off.send_replace(true);
     tokio::time::sleep(ANSWER_FIRST).await;
     let until = Instant::now() + Duration::from_millis(grace_ms);
     sys::signal_everybody(libc::SIGTERM);

@@ -1,6 +1,6 @@
 //! How the guest's own programs start: services and hooks. As root, in `/`, with the machine's environment.
 
-use crate::exec::sys::{Launch, Terminal};
+use crate::exec::sys::{Launch, Terminal, UMASK};
 use crate::house::DefaultEnv;
 use std::ffi::CString;
 use std::fs;
@@ -39,5 +39,6 @@ pub(crate) fn launch(program: &Path, machines: &DefaultEnv, stdio: [OwnedFd; 3])
         groups: vec![0],
         stdio,
         terminal: Terminal::None,
+        umask: UMASK,
     })
 }

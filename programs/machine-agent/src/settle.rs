@@ -1,5 +1,5 @@
 //! Coming to rest, so that the guest can be kept as an image: nothing half done, nothing unwritten, nobody's
-//! identity, and what the first command of a machine made of it needs is in memory.
+//! identity, nobody's secrets, and what the first command of a machine made of it needs is in memory.
 //!
 //! A guest that goes on after it works as before, but has no name in its files, no IPv6 and no environment until
 //! it is woken.
@@ -8,7 +8,7 @@ use crate::exec::stdio;
 use crate::failure::failed;
 use crate::house::DefaultEnv;
 use crate::wake::{Before, Resting, World, keys};
-use crate::{content, grow, script, users};
+use crate::{content, grow, script, secrets, users};
 use machine_agent_protocol::{Failed, Settled};
 use std::path::Path;
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub(crate) async fn settle(world: &World, before: Before) -> Result<(Settled, Re
     for path in LEFTOVERS {
         content::remove(Path::new(path)).map_err(|error| failed(format_args!("cannot remove {path}"), &error))?;
     }
+    secrets::drop_all().await?;
     world.env.send_replace(DefaultEnv::new());
     let mut resting = match before {
         Before::Rested(resting) => (*resting).turn_over()?,

@@ -1,6 +1,6 @@
 //! The one program: `machine` is a command line (which sees only the SDK) and `machine serve` (which wires
-//! everything). Three hidden verbs are for the server alone: `supervise` keeps one VMM, `gateway` is one machine's
-//! way out, `probe-kvm` risks a hang.
+//! everything). Four hidden verbs are for the server alone: `supervise` keeps one VMM, `gateway` is one machine's
+//! way out, `share` shows it a folder, `probe-kvm` risks a hang.
 
 mod cli;
 mod doctor;
@@ -16,10 +16,13 @@ use machine_hypervisor::{accelerator, supervise};
 use settings::Settings;
 
 fn main() -> ExitCode {
-    // Before even the arguments are understood: there is one for each machine, and it must stay small.
-    if let Some(plan) = gateway_plan(std::env::args_os()) {
+    // Before even the arguments are understood: there is one of each for a machine, and it must stay small.
+    if let Some(plan) = plan_of(machine_network::GATEWAY_VERB, std::env::args_os()) {
         // It told why itself, as its log wants it.
         return machine_network::run(&plan).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    if let Some(plan) = plan_of(machine_share::SHARE_VERB, std::env::args_os()) {
+        return machine_share::run(&plan).map_or_else(|error| fail(&error.into()), |()| ExitCode::SUCCESS);
     }
     let arguments = match Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
@@ -44,10 +47,10 @@ fn main() -> ExitCode {
     runtime.block_on(run(arguments, settings))
 }
 
-/// The plan, if the arguments are the verb for it.
-fn gateway_plan(arguments: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
+/// The plan, if the arguments are the verb and it.
+fn plan_of(wanted: &str, arguments: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
     let mut words = arguments.into_iter().skip(1);
-    let plan = words.next().filter(|verb| verb == machine_network::GATEWAY_VERB).and_then(|_| words.next())?;
+    let plan = words.next().filter(|verb| verb == wanted).and_then(|_| words.next())?;
     words.next().is_none().then(|| plan.into())
 }
 

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use crate::id::MachineId;
 use crate::machine::Generation;
 use crate::promise::guest::Identity;
+use crate::promise::project::GuestMount;
+use crate::spec::RootLife;
 
 /// How many fresh random bytes a guest is given.
 pub const FRESH_ENTROPY: usize = 64;
@@ -37,6 +39,10 @@ pub struct Awakening {
     pub certificate_authorities: Vec<String>,
     /// The size in bytes that its root disk has now; its file system is grown to it.
     pub root_bytes: Option<u64>,
+    /// Folders of the host, which are there before any program of the machine's.
+    pub mounts: Vec<GuestMount>,
+    /// Whether its root can be written to. What else becomes of it is not the guest's business.
+    pub root: RootLife,
 }
 
 /// Where a guest's memory came from.

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::code::Code;
 use crate::network::Transport;
 use crate::promise::awakening::{Awakening, Settled, Vitals, Woken};
+use crate::promise::project::{GuestProject, NoProject};
 use crate::refusal::Refusal;
 
 /// A guest whose agent answered.
@@ -28,6 +29,11 @@ pub trait Guest: Send + Sync {
 
     /// Its files.
     fn files(&self) -> Arc<dyn GuestFiles>;
+
+    /// What it does for a project; an older guest does nothing.
+    fn project(&self) -> Arc<dyn GuestProject> {
+        Arc::new(NoProject)
+    }
 
     /// Connects to a service on the guest's own loopback, IPv4 or IPv6. `Refused` if nobody listens there.
     async fn connect(&self, port: u16, transport: Transport) -> Result<Box<dyn GuestConnection>, GuestError>;
@@ -157,6 +163,10 @@ pub struct ExecRequest {
     pub timeout: Option<Duration>,
     /// Whether it outlives the one who asked.
     pub life: Life,
+    /// Whether it begins as a login does.
+    pub login: Login,
+    /// Permission bits that its new files do not get; else 022.
+    pub umask: Option<u32>,
 }
 
 /// What is run.
@@ -175,6 +185,16 @@ pub enum Stdin {
     Open,
     /// It reads end of file.
     Null,
+}
+
+/// Whether a command begins as a login does: with the user's own shell and profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Login {
+    /// It does not.
+    #[default]
+    No,
+    /// It does.
+    Yes,
 }
 
 /// How long a command lives.

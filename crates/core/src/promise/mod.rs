@@ -7,4 +7,6 @@ pub mod image_source;
 pub mod ledger;
 pub mod memory_image;
 pub mod network;
+pub mod project;
 pub mod provider;
+pub mod service;

@@ -15,7 +15,7 @@ use crate::promise::image_source::ImageError;
 use crate::promise::network::NetworkError;
 use crate::refusal::Refusal;
 use crate::size::MiB;
-use crate::spec::MachineSpec;
+use crate::spec::{MachineSpec, RootFate};
 use crate::stage::Progress;
 use crate::state::Sighting;
 
@@ -29,7 +29,9 @@ pub trait Provider: Send + Sync {
     async fn prepare(&self, plan: &MachinePlan, progress: &Progress) -> Result<(), ProviderError>;
 
     /// Brings a prepared machine to a power state: running until its agent answers as `plan.identity`,
-    /// or off. `Off` asks the guest first and ends the VMM when the grace is over.
+    /// or off. `Off` asks the guest first and ends the VMM when the grace is over. A root that `plan.root` gives
+    /// up is gone once the machine is off, and new before it runs; a launch of this generation that lives is
+    /// taken up as it is.
     async fn bring_to(&self, plan: &MachinePlan, power: Power, progress: &Progress) -> Result<(), ProviderError>;
 
     /// The agent of a running machine.
@@ -64,6 +66,8 @@ pub struct MachinePlan {
     pub spec: MachineSpec,
     /// Who the guest becomes.
     pub identity: Identity,
+    /// What the command means for its root disk.
+    pub root: RootFate,
 }
 
 /// What a place has to give and can do.
@@ -182,6 +186,14 @@ pub enum ProviderError {
     /// The machine's network is not as it was asked for.
     #[error(transparent)]
     Network(Box<NetworkError>),
+    /// A folder of the host that the machine sees is not there.
+    #[error("cannot show the machine the folder {}: {detail}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        detail: String,
+    },
     /// The host's disk is full.
     #[error("cannot {tried}: the disk is full")]
     DiskFull {
@@ -220,6 +232,9 @@ impl From<ProviderError> for Refusal {
                 Self::new(Code::ImageNotFound, message).hint("`machine image ls` lists the memory images")
             }
             ProviderError::Network(network) => (*network).into(),
+            ProviderError::Folder { .. } => Self::new(Code::MachineNotReady, message)
+                .reason("folder_missing")
+                .hint("put the folder back; which folders a machine sees is said when it is made"),
             ProviderError::DiskFull { .. } => {
                 Self::new(Code::DiskFull, message).hint("free some space, or give MACHINE_HOME a larger disk")
             }

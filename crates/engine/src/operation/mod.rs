@@ -29,9 +29,9 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// The scene of one operation on a machine.
+    /// The scene of a command on a machine, which rests where it rested before it.
     #[must_use]
-    pub fn of(promises: &Promises, machine: &Machine, progress: Progress) -> Self {
+    pub fn of(promises: &Promises, machine: &Machine, command: Command, progress: Progress) -> Self {
         let identity = Identity {
             hostname: machine.hostname().to_owned(),
             machine_id: machine_id(machine.id.as_str()),
@@ -42,6 +42,7 @@ impl Scene {
             generation: machine.generation,
             spec: machine.spec.clone(),
             identity,
+            root: machine.spec.root.fate(machine.state, command),
         };
         Self { provider: promises.provider.clone(), plan, progress }
     }

@@ -2,6 +2,7 @@
 //! orphan, no intent is open, and a second reconcile changes nothing.
 
 mod network;
+mod roots;
 
 use std::future::Future;
 use std::time::Duration;

@@ -10,6 +10,7 @@ mod plan;
 mod probe;
 mod qmp;
 mod root_disk;
+mod shares;
 mod state;
 
 use std::path::Path;
@@ -28,8 +29,10 @@ use crate::ingredients::Ingredients;
 use crate::launch_plan::LaunchPlan;
 
 /// True of this driver as it is; a feature is added with the code that does it.
-const CAPABILITIES: Capabilities =
-    Capabilities { features: &[Feature::Pause, Feature::PowerButton, Feature::ResizeDisk], save: SaveMode::InPlace };
+const CAPABILITIES: Capabilities = Capabilities {
+    features: &[Feature::Pause, Feature::PowerButton, Feature::ResizeDisk, Feature::ShareFolders],
+    save: SaveMode::InPlace,
+};
 
 const NAME: &str = "qemu";
 

@@ -39,6 +39,7 @@ pub fn usage(vmm: &Vmm, memory: &Memory) -> io::Result<VmmUsage> {
             let (private, shared) = guest.parts(mapping);
             usage.guest_private += private;
             usage.guest_shared += shared;
+            usage.private += guest.served(mapping);
         }
     })?;
     // Looked at last: if it is still the same process now, it was while we read.
@@ -50,6 +51,9 @@ pub fn usage(vmm: &Vmm, memory: &Memory) -> io::Result<VmmUsage> {
     Ok(usage)
 }
 
+/// How the kernel shows memory of no file that can be shared.
+const MEMFD: &str = "/memfd:";
+
 /// How the guest's memory looks among the mappings.
 struct Guest<'a> {
     memory: &'a Memory,
@@ -60,27 +64,38 @@ struct Guest<'a> {
 impl<'a> Guest<'a> {
     fn of(memory: &'a Memory) -> Self {
         let file = match &memory.backing {
-            Backing::Anonymous => None,
+            Backing::Anonymous | Backing::Shared => None,
             Backing::Kept(file) | Backing::Image(file) => Some(file),
         };
         let inode = file.and_then(|file| fs::metadata(file).ok()).map(|about| about.ino());
         Self { memory, inode, path: file.map(|file| real(file)) }
     }
 
-    /// A file is known by its path, or by its number where it was renamed; nameless memory by its size.
+    /// A file is known by its path, or by its number where it was renamed; memory of no file by its size.
     fn is(&self, mapping: &Mapping) -> bool {
         match &self.path {
             Some(path) => {
                 let shown = mapping.path.strip_suffix(" (deleted)").unwrap_or(&mapping.path);
                 Path::new(shown) == path || (mapping.inode != 0 && self.inode == Some(mapping.inode))
             }
-            None => mapping.is_nameless && mapping.size == self.memory.size.0 << 20,
+            None => {
+                (mapping.is_nameless || mapping.path.starts_with(MEMFD)) && mapping.size == self.memory.size.0 << 20
+            }
+        }
+    }
+
+    /// What of its own memory the kernel does not count as the VMM's alone, since whoever serves it folders has
+    /// mapped it, too.
+    fn served(&self, mapping: &Mapping) -> u64 {
+        match self.memory.backing {
+            Backing::Anonymous | Backing::Shared | Backing::Kept(_) => mapping.resident.saturating_sub(mapping.private),
+            Backing::Image(_) => 0,
         }
     }
 
     fn parts(&self, mapping: &Mapping) -> (u64, u64) {
         match self.memory.backing {
-            Backing::Anonymous | Backing::Kept(_) => (mapping.resident, 0),
+            Backing::Anonymous | Backing::Shared | Backing::Kept(_) => (mapping.resident, 0),
             Backing::Image(_) => (mapping.anonymous, mapping.resident.saturating_sub(mapping.anonymous)),
         }
     }
@@ -180,6 +195,22 @@ mod tests {
         assert_eq!(guest(Backing::Image("/elsewhere".into()), Some(77)), [(12 << 10, 18 << 10)]);
         assert_eq!(guest(Backing::Image("/elsewhere".into()), Some(78)), []);
         assert_eq!(guest(Backing::Kept("/i/ram file".into()), None), [(30 << 10, 0)]);
+    }
+
+    #[test]
+    fn memory_that_others_map_too_is_still_the_guests_alone() {
+        let smaps = "7f0000000000-7f0000400000 rw-s 00000000 00:01 5      /memfd:memory-backend-memfd (deleted)\n\
+            Rss: 30 kB\nShared_Dirty: 22 kB\nPrivate_Dirty: 8 kB\nAnonymous: 0 kB\n";
+        let memory = Memory { size: MiB(4), backing: Backing::Shared };
+        let guest = Guest::of(&memory);
+        let mut found = Vec::new();
+        for_each_mapping(smaps.as_bytes(), |mapping| {
+            found.push((guest.is(mapping), guest.parts(mapping), mapping.private + guest.served(mapping)));
+        })
+        .unwrap();
+        assert_eq!(found, [(true, (30 << 10, 0), 30 << 10)]);
+        let other = Memory { size: MiB(8), backing: Backing::Shared };
+        for_each_mapping(smaps.as_bytes(), |mapping| assert!(!Guest::of(&other).is(mapping))).unwrap();
     }
 
     #[test]

@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::stream::Stream;
 use crate::bounded_log::{BoundedLog, of_companion};
-use crate::launch_plan::{Companion, LaunchPlan};
+use crate::launch_plan::{Companion, Holds, LaunchPlan};
 use crate::process::this_program;
 use crate::sys;
 
@@ -66,8 +66,8 @@ pub(super) struct News {
 impl Companions {
     /// Those of a plan, none of them started. `wire` is their end of it.
     pub(super) fn of(plan: &LaunchPlan, wire: Option<OwnedFd>) -> io::Result<Self> {
-        // Without companions nobody holds it: the VMM sees that nobody is there.
-        let wire = wire.filter(|_| !plan.companions.is_empty());
+        // Where nobody holds it the VMM sees that nobody is there.
+        let wire = wire.filter(|_| plan.companions.iter().any(|companion| companion.holds == Holds::Wire));
         let each = plan.companions.iter().map(|companion| Minded::new(companion, plan.run.path()));
         Ok(Self { wire, each: each.collect::<io::Result<_>>()? })
     }
@@ -146,7 +146,7 @@ impl Minded {
         command.arg0("machine").args(&self.companion.arguments).env_clear();
         command.stdin(Stdio::null()).stdout(self.into.try_clone()?).stderr(self.into.try_clone()?);
         sys::tie_to_us(&mut command);
-        if let Some(wire) = wire {
+        if let (Some(wire), Holds::Wire) = (wire, self.companion.holds) {
             sys::hand_down(&mut command, wire.try_clone()?);
         }
         sys::score_for_oom(&mut command, OOM_SCORE);

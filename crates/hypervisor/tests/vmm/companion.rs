@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use machine_hypervisor::launch_plan::{Companion, LaunchPlan, Wire};
+use machine_hypervisor::launch_plan::{Companion, Holds, LaunchPlan, Wire};
 use machine_hypervisor::process::{ExitStatus, Vmm, this_program};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -22,7 +22,7 @@ const NAME: &str = "beside";
 
 fn beside(stage: &Stage, what: &str, shell: &str) -> LaunchPlan {
     let arguments = vec![COMPANION.to_owned(), what.to_owned()];
-    let companions = vec![Companion { name: NAME.to_owned(), arguments }];
+    let companions = vec![Companion { name: NAME.to_owned(), arguments, holds: Holds::Wire }];
     LaunchPlan { companions, ..stage.plan("/bin/sh", &["-c", shell]) }
 }
 

@@ -68,6 +68,7 @@ impl Real {
             cpus: NonZeroU8::new(1).unwrap(),
             memory: Memory { size: MiB(64), backing: Backing::Anonymous },
             nic: Some(Nic { mac: MacAddress([0x52, 0x54, 0, 0, 0, 1]) }),
+            shares: Vec::new(),
             run: stage.run(),
         };
         let host = Host { accelerator, tsc: tsc::rate() };

@@ -17,14 +17,14 @@ use machine_core::promise::awakening::Origin;
 use machine_core::promise::guest::{Guest, GuestError};
 use machine_core::promise::provider::{MachinePlan, ProviderError};
 use machine_core::stage::{Progress, Report, Stage, StageTime};
-use machine_hypervisor::boot_plan::{Backing, BootPlan, MacAddress, Memory, Nic, RootDisk, Start};
+use machine_hypervisor::boot_plan::{Backing, BootPlan, MacAddress, Memory, Nic, RootDisk, Share, Start};
 use machine_hypervisor::launch_plan::LaunchPlan;
 use machine_hypervisor::process::{Found, LaunchError, Vmm};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::memory_image::{Lent, kernel_of};
 use super::power_on::Started;
-use super::{LOG_TAIL, LocalProvider, ROOT_DISK, ending, host_refused, of_io};
+use super::{CONTROL, LOG_TAIL, LocalProvider, ROOT_DISK, ending, host_refused, of_io};
 
 /// What differs between one launch and another on this host.
 pub(super) struct Built<'a> {
@@ -35,6 +35,7 @@ pub(super) struct Built<'a> {
     pub(super) start: Start,
     pub(super) disk: PathBuf,
     pub(super) nic: Option<Nic>,
+    pub(super) shares: Vec<Share>,
 }
 
 impl LocalProvider {
@@ -49,22 +50,35 @@ impl LocalProvider {
             machine: &plan.id,
             generation: plan.generation,
             cpus: plan.spec.cpus,
-            memory: Memory { size: plan.spec.memory, backing: Backing::Anonymous },
+            memory: Memory { size: plan.spec.memory, backing: fresh(plan) },
             start: Start::Boot(kernel_of(&parts)),
             disk: self.disk(plan)?,
             nic: nic_of(plan),
+            shares: self.shares(plan),
         })?;
         // Its own memory from here on; the image's disk stays under its own.
         Lent::keep_disk_alone(&self.lent_folder(plan)).map_err(|error| of_io("give the memory image back", &error))?;
         let vmm = self.launch(self.with_companions(plan, ready.plan(&boot)?)?).await?;
-        let (guest, ()) = tokio::try_join!(self.first_answer(&plan.id, &vmm), self.network_is_ready(plan))?;
+        let (network, shares) = (self.network_is_ready(plan), self.attached_and_running(&vmm, plan));
+        let (guest, (), ()) = tokio::try_join!(self.first_answer(&plan.id, &vmm), network, shares)?;
         progress.tell(Report::Ended(StageTime::new(Stage::Boot, begun.elapsed())));
         Ok(Started { guest, origin: Origin::Boot, ssh_host_keys: Vec::new(), grows: false })
     }
 
     /// A launch of a machine, with what its VMM needs beside it.
     pub(super) fn with_companions(&self, plan: &MachinePlan, launch: LaunchPlan) -> Result<LaunchPlan, ProviderError> {
-        Ok(LaunchPlan { companions: self.companions(plan)?, ..launch })
+        let companions = self.companions(plan)?.into_iter().chain(self.share_companions(plan)?).collect();
+        Ok(LaunchPlan { companions, ..launch })
+    }
+
+    async fn attached_and_running(&self, vmm: &Vmm, plan: &MachinePlan) -> Result<(), ProviderError> {
+        if plan.spec.mounts.is_empty() {
+            return Ok(());
+        }
+        let ready = self.host.ready().await?;
+        let control = vmm.control(ready.driver(), CONTROL).await;
+        let control = control.map_err(|error| host_refused("reach the VMM", error))?;
+        self.attach_and_begin(plan, control.as_ref()).await
     }
 
     /// Starts a VMM; one of an earlier launch is ended first. A launch is not taken back halfway.
@@ -106,6 +120,7 @@ impl LocalProvider {
             cpus: cpus.ok_or_else(too_many)?,
             memory: built.memory,
             nic: built.nic,
+            shares: built.shares,
             run: self.run(built.machine),
         })
     }
@@ -167,6 +182,11 @@ impl LocalProvider {
         let log = ending::readable(&log);
         if log.is_empty() { "(nothing: the kernel said no word)".to_owned() } else { log }
     }
+}
+
+/// Memory of its own; such that others may see it, if others serve it folders.
+fn fresh(plan: &MachinePlan) -> Backing {
+    if plan.spec.mounts.is_empty() { Backing::Anonymous } else { Backing::Shared }
 }
 
 fn not_launched(error: LaunchError) -> ProviderError {

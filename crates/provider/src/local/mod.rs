@@ -16,7 +16,9 @@ mod network;
 mod pass_on;
 mod power_on;
 mod restore;
+mod root;
 mod seats;
+mod shares;
 mod ssh_keys;
 
 use std::collections::HashSet;
@@ -31,9 +33,10 @@ use machine_core::promise::image_source::{Ground, ImageSource};
 use machine_core::promise::provider::{
     Ending, MachinePlan, Observation, Offer, Power, Provider, ProviderError, Usage, Wait,
 };
+use machine_core::spec::RootFate;
 use machine_core::stage::{Progress, Report, Stage, StageTime};
 use machine_core::{Command, MachineId, MiB};
-use machine_hypervisor::boot_plan::{Backing, Memory, RunFolder};
+use machine_hypervisor::boot_plan::{Memory, RunFolder};
 use machine_hypervisor::process::{self, Found, Vmm, supervisors};
 use tokio::sync::Semaphore;
 
@@ -71,8 +74,8 @@ pub struct LocalProvider {
     starting: Arc<Semaphore>,
     /// The machine of nobody that boots for an image now.
     builder: Arc<Mutex<Option<MachineId>>>,
-    /// Machines that came to be here in this life of the server and were never launched: nobody else can have
-    /// started a supervisor for them, so none need be looked for among all processes.
+    /// Machines that came to be here in this life of the server, or were made as new, and were not launched
+    /// since: nobody else can have started a supervisor for them, so none need be looked for among all processes.
     unlaunched: Arc<Mutex<HashSet<MachineId>>>,
 }
 
@@ -141,19 +144,21 @@ impl LocalProvider {
 
     async fn power_off(&self, plan: &MachinePlan, power: Power, progress: &Progress) -> Result<(), ProviderError> {
         let _seat = self.seats.take(&plan.id).await;
-        let Found::Alive(vmm) = self.find(&plan.id).await? else {
-            self.seats.forget_guest(&plan.id);
-            return Ok(());
-        };
-        let begun = Instant::now();
-        progress.tell(Report::Begun(Stage::PowerOff));
-        if power == Power::OffGently {
-            self.ask_to_power_off(plan, &vmm).await;
+        if let Found::Alive(vmm) = self.find(&plan.id).await? {
+            let begun = Instant::now();
+            progress.tell(Report::Begun(Stage::PowerOff));
+            if power == Power::OffGently {
+                self.ask_to_power_off(plan, &vmm).await;
+            }
+            vmm.kill().await.map_err(|error| host_refused("end the VMM", error))?;
+            progress.tell(Report::Ended(StageTime::new(Stage::PowerOff, begun.elapsed())));
         }
         self.seats.forget_guest(&plan.id);
-        vmm.kill().await.map_err(|error| host_refused("end the VMM", error))?;
-        progress.tell(Report::Ended(StageTime::new(Stage::PowerOff, begun.elapsed())));
-        Ok(())
+        match plan.root {
+            RootFate::GivenUp => self.give_up_root(plan),
+            RootFate::Kept => Lent::forget_own_ram(&self.lent_folder(plan))
+                .map_err(|error| of_io("remove the machine's memory", &error)),
+        }
     }
 
     /// Asks the guest and waits; whatever it does or does not, the VMM is ended afterwards.
@@ -236,8 +241,7 @@ impl Provider for LocalProvider {
         let Found::Alive(vmm) = self.find(machine).await? else { return Err(ProviderError::NotRunning) };
         let folder = self.folder(machine);
         let disk = allocated(&folder.join(ROOT_DISK));
-        let ram = Lent::in_folder(&folder.join(restore::IMAGE)).ram;
-        let backing = if ram.exists() { Backing::Image(ram) } else { Backing::Anonymous };
+        let backing = Lent::in_folder(&folder.join(restore::IMAGE)).backing();
         let used = blocking(move || process::usage(&vmm, &Memory { size, backing })).await?;
         let used = used.map_err(|error| of_io("look at the VMM's memory", &error))?;
         Ok(Usage {

@@ -5,8 +5,9 @@
 //!      │            └─ cannot be kept, or does not answer, twice ─┐
 //!      └─ asked to boot, or its disk was used before ─────────────┴─▶ booted ──answers──▶ wake_as ──▶ running
 //! ```
-//! A machine whose disk was ever attached boots: an image is restored onto a fresh overlay alone. Until the
-//! guest answered `wake_as` nobody has used the machine, so a restore that went wrong may throw its disk away.
+//! A machine whose disk was ever attached boots: an image is restored onto a fresh overlay alone. A start whose
+//! root was given up is a first start. Until the guest answered `wake_as` nobody has used the machine, so a
+//! restore that went wrong may throw its disk away.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +15,6 @@ use std::time::Instant;
 use jiff::Timestamp;
 use machine_core::promise::awakening::{Awakening, FRESH_ENTROPY, Origin, SshHostKey};
 use machine_core::promise::guest::{Guest, Identity};
-use machine_core::promise::image_source::Ground;
 use machine_core::promise::memory_image::Shape;
 use machine_core::promise::provider::{MachinePlan, ProviderError};
 use machine_core::spec::FirstStart;
@@ -24,7 +24,8 @@ use machine_hypervisor::process::{Found, Vmm};
 
 use super::boot::nic_of;
 use super::memory_image::{Kept, Lent};
-use super::{CONTROL, LocalProvider, ROOT_DISK, host_refused, of_io, ssh_keys};
+use super::shares::{check_folders, guest_mounts};
+use super::{CONTROL, LocalProvider, host_refused, ssh_keys};
 
 /// How often a restore is tried; before the second time the image is made anew.
 const RESTORES: usize = 2;
@@ -80,10 +81,16 @@ impl LocalProvider {
         let ready = self.host.ready().await?;
         let control =
             vmm.control(ready.driver(), CONTROL).await.map_err(|error| host_refused("reach the VMM", error))?;
-        let origin = if self.lent(plan).ram.exists() { Origin::Image } else { Origin::Boot };
+        let origin = if self.lent(plan).is_restored() { Origin::Image } else { Origin::Boot };
         let status = control.status().await.map_err(refused)?;
-        if origin == Origin::Image && matches!(status, VmmStatus::Starting | VmmStatus::Paused | VmmStatus::Running) {
-            self.let_go(vmm, control.as_ref(), Some(plan.spec.disk)).await?;
+        if matches!(status, VmmStatus::Starting | VmmStatus::Paused | VmmStatus::Running) {
+            match origin {
+                Origin::Image => {
+                    self.let_go(vmm, control.as_ref(), Some(plan.spec.disk)).await?;
+                    self.attach(plan, control.as_ref()).await?;
+                }
+                Origin::Boot => self.attach_and_begin(plan, control.as_ref()).await?,
+            }
         }
         let (guest, ()) = tokio::try_join!(self.first_answer(&plan.id, vmm), self.network_is_ready(plan))?;
         let stage = if origin == Origin::Image { Stage::Restore } else { Stage::Boot };
@@ -95,6 +102,8 @@ impl LocalProvider {
 
     async fn start(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, ProviderError> {
         self.check_ports(plan).await?;
+        check_folders(plan)?;
+        self.renew_root(plan).await?;
         if plan.spec.first_start == FirstStart::Image && !self.run(&plan.id).plan_file().exists() {
             match self.by_image(plan, progress).await {
                 Ok(started) => return Ok(started),
@@ -117,7 +126,10 @@ impl LocalProvider {
             match self.restore(plan, &kept, progress).await {
                 Ok(started) => return Ok(started),
                 // The image is not to blame.
-                Err(error @ ProviderError::Network(_)) => return Err(NoImage::Hopeless(error)),
+                Err(error @ (ProviderError::Network(_) | ProviderError::Folder { .. })) => {
+                    return Err(NoImage::Hopeless(error));
+                }
+                Err(error @ ProviderError::DiskFull { .. }) => return Err(NoImage::Boot(error)),
                 Err(error) => {
                     tracing::warn!(machine = %plan.id, image = %kept.id, %error, "a memory image does not run; it is removed");
                     progress.tell(Report::Told(Stage::Restore, format!("the memory image does not run: {error}")));
@@ -128,22 +140,6 @@ impl LocalProvider {
             }
         }
         Err(NoImage::Boot(last.unwrap_or(ProviderError::NotRunning)))
-    }
-
-    /// The machine as it was before its first start.
-    async fn start_over(&self, plan: &MachinePlan) -> Result<(), ProviderError> {
-        let _seat = self.seats.take(&plan.id).await;
-        self.seats.forget_guest(&plan.id);
-        if let Found::Alive(vmm) = self.find(&plan.id).await? {
-            vmm.kill().await.map_err(|error| host_refused("end the VMM", error))?;
-        }
-        self.end_strays(&plan.id).await?;
-        let folder = self.folder(&plan.id);
-        super::remove_if_there(&folder.join(ROOT_DISK))?;
-        super::remove_if_there(&self.run(&plan.id).plan_file())?;
-        Lent::give_back(&self.lent_folder(plan)).map_err(|error| of_io("give the memory image back", &error))?;
-        let template = Ground::Template(&plan.spec.template_digest);
-        Ok(self.images.lay_over(template, &folder.join(ROOT_DISK), Some(plan.spec.disk)).await?)
     }
 
     /// The one message that makes the guest this machine. Time and chance are taken last.
@@ -167,6 +163,8 @@ impl LocalProvider {
             ssh_host_keys,
             certificate_authorities,
             root_bytes: started.grows.then(|| plan.spec.disk.bytes()),
+            mounts: guest_mounts(plan)?,
+            root: plan.spec.root,
             now: Timestamp::now(),
         })
     }
@@ -187,6 +185,7 @@ fn hopeless_or_not(error: ProviderError) -> NoImage {
         | ProviderError::Silent { .. }
         | ProviderError::NotCapable { .. }
         | ProviderError::Network(_)
+        | ProviderError::Folder { .. }
         | ProviderError::NotRunning => NoImage::Hopeless(error),
         ProviderError::Guest(_)
         | ProviderError::WarmUp { .. }

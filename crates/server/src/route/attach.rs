@@ -29,7 +29,7 @@ use machine_core::{Code, Machine, Refusal};
 use tokio::sync::mpsc;
 use tracing::{Instrument as _, debug};
 
-use super::exec::start_refusal;
+use super::exec::{login, start_refusal, umask};
 use super::note_machine;
 use crate::App;
 use crate::credit::Credit;
@@ -132,6 +132,8 @@ fn understand(start: AttachStart) -> Result<ExecRequest, Refusal> {
         }),
         timeout: start.timeout_ms.filter(|timeout| *timeout > 0).map(Duration::from_millis),
         life: if start.detach { Life::Detached } else { Life::Attached },
+        login: login(start.login),
+        umask: umask(start.umask.as_deref())?,
     })
 }
 

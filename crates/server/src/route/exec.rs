@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{Extension, Path, State};
 use machine_api::exec::{ExecRequest, ExecResponse};
-use machine_core::promise::guest::{self, Exit, Guest, GuestError, Life, ProcessEvent, Program, Stdin};
+use machine_core::promise::guest::{self, Exit, Guest, GuestError, Life, Login, ProcessEvent, Program, Stdin};
 use machine_core::{Code, Refusal};
 
 use super::note_machine;
@@ -45,6 +45,21 @@ pub(crate) async fn run(
     Ok(axum::Json(response.map_err(|refusal| refusal.about(machine.called()))?))
 }
 
+/// As the guest's.
+pub(crate) fn login(asked: bool) -> Login {
+    if asked { Login::Yes } else { Login::No }
+}
+
+/// Permission bits, in octal.
+pub(crate) fn umask(text: Option<&str>) -> Result<Option<u32>, Refusal> {
+    let bits = |text: &str| u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o777);
+    match text.map(|text| (text, bits(text))) {
+        None => Ok(None),
+        Some((_, Some(bits))) => Ok(Some(bits)),
+        Some((text, None)) => Err(invalid(format!("umask: not octal permission bits: {text:.32}"))),
+    }
+}
+
 fn understand(wish: ExecRequest) -> Result<guest::ExecRequest, Refusal> {
     if wish.background {
         return Err(not_implemented("background: not implemented in this version")
@@ -75,6 +90,8 @@ fn understand(wish: ExecRequest) -> Result<guest::ExecRequest, Refusal> {
         terminal: None,
         timeout: (timeout > 0.0).then(|| Duration::from_secs_f64(timeout)),
         life: Life::Attached,
+        login: login(wish.login),
+        umask: umask(wish.umask.as_deref())?,
     })
 }
 
@@ -162,6 +179,15 @@ fn timed_out() -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_umask_is_octal() {
+        assert_eq!(umask(Some("077")).unwrap(), Some(0o77));
+        assert_eq!(umask(None).unwrap(), None);
+        for bad in ["", "8", "-1", "1000", "0o22"] {
+            assert!(umask(Some(bad)).unwrap_err().message.starts_with("umask"), "{bad}");
+        }
+    }
 
     #[test]
     fn a_timeout_is_thirty_seconds_unless_said_and_never_if_zero() {

@@ -7,8 +7,10 @@ pub(crate) mod images;
 pub(crate) mod logs;
 pub(crate) mod machines;
 pub(crate) mod network;
+pub(crate) mod project;
 pub(crate) mod raw_file;
 pub(crate) mod server;
+pub(crate) mod services;
 pub(crate) mod templates;
 pub(crate) mod usage;
 

@@ -17,13 +17,17 @@ use machine_core::promise::guest::{
     ExecRequest, Exit, FileInfo, FileKind, FileSink, FileSource, Guest, GuestConnection, GuestError, GuestFiles,
     GuestProcess, Life, ProcessEvent, ProcessInput, Program, Stdin, TerminalSize, WriteOptions,
 };
+use machine_core::promise::project::GuestProject;
 use tokio::sync::mpsc;
+
+use super::project::TestProject;
 
 #[derive(Default)]
 pub(crate) struct TestGuest {
     pub(crate) seen: Mutex<Vec<ExecRequest>>,
     pub(crate) hung_up: Arc<AtomicUsize>,
     pub(crate) files: Disk,
+    pub(crate) project: TestProject,
     /// What it says of itself, one after the other.
     pub(crate) vitals: Mutex<VecDeque<Vitals>>,
     /// Whether it does not answer.
@@ -87,6 +91,10 @@ impl Guest for TestGuest {
 
     fn files(&self) -> Arc<dyn GuestFiles> {
         Arc::new(self.files.clone())
+    }
+
+    fn project(&self) -> Arc<dyn GuestProject> {
+        Arc::new(self.project.clone())
     }
 
     async fn connect(&self, port: u16, _transport: Transport) -> Result<Box<dyn GuestConnection>, GuestError> {

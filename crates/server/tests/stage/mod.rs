@@ -5,6 +5,7 @@
 
 pub(crate) mod guest;
 pub(crate) mod place;
+pub(crate) mod project;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

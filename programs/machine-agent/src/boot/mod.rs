@@ -78,7 +78,7 @@ fn boot_and_serve() -> Result<(), BootError> {
 pub(crate) async fn afterwards(house: House) {
     // Growing may read much of a large disk; it has its own thread.
     std::thread::spawn(grow::at_boot);
-    crate::services::run(house).await;
+    house.services.run_image().await;
 }
 
 fn restore_hostname() {

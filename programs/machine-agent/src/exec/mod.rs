@@ -8,7 +8,8 @@
 
 mod feed;
 mod herald;
-mod prepare;
+mod login;
+pub(crate) mod prepare;
 mod pump;
 pub(crate) mod stdio;
 pub(crate) mod sys;
@@ -297,7 +298,7 @@ fn signal(pid: Pid, number: i32) {
 }
 
 /// The group, and the groups that a shell with job control made inside the session.
-fn kill_session(leader: Pid) {
+pub(crate) fn kill_session(leader: Pid) {
     signal(leader, libc::SIGKILL);
     for pid in processes::of_session(leader) {
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap_or_default();

@@ -1,10 +1,11 @@
 //! From what the host asked to what the kernel needs: user, folder, environment, program.
 
-use super::sys::{Launch, Terminal};
+use super::login;
+use super::sys::{Launch, Terminal, UMASK};
 use crate::failure::{failed, invalid};
 use crate::house::DefaultEnv;
 use crate::users::{self, Account};
-use machine_agent_protocol::{Command, Exec, Failed, FailureCode};
+use machine_agent_protocol::{Command, Exec, Failed, FailureCode, LoginShell};
 use std::ffi::{CString, OsStr};
 use std::fs::Metadata;
 use std::os::fd::OwnedFd;
@@ -22,13 +23,23 @@ pub(crate) fn launch(exec: &Exec, default_env: &DefaultEnv, stdio: [OwnedFd; 3])
     let account = users::find(exec.user.as_ref())?;
     let cwd = folder(exec, &account)?;
     let env = environment(exec, &account, default_env);
-    let argv = match &exec.command {
-        Command::Argv(argv) => argv.clone(),
-        Command::Shell(line) => vec![SHELL.to_owned(), "-c".to_owned(), line.clone()],
+    let login = exec.login.unwrap_or_default();
+    let mut argv = match (&exec.command, login) {
+        (Command::Argv(argv), LoginShell::Yes) if argv.is_empty() => vec![account.shell.clone()],
+        (Command::Argv(argv), LoginShell::Yes | LoginShell::No) => argv.clone(),
+        (Command::Shell(line), LoginShell::No) => vec![SHELL.to_owned(), "-c".to_owned(), line.clone()],
+        (Command::Shell(line), LoginShell::Yes) => vec![account.shell.clone(), "-c".to_owned(), line.clone()],
     };
-    let name = argv.first().filter(|name| !name.is_empty());
+    let umask = exec.umask.unwrap_or(UMASK);
+    if umask > 0o777 {
+        return Err(invalid(format!("not a umask: {umask:o}")));
+    }
+    let name = argv.first_mut().filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| invalid("no program was named"))?;
     let program = find_program(name, &cwd, env.get("PATH").map_or("", String::as_str))?;
+    if login == LoginShell::Yes {
+        *name = login::called(name);
+    }
     let env = env.into_iter().map(|(name, value)| format!("{name}={value}"));
     Ok(Launch {
         program: c_string(program.into_os_string().into_vec())?,
@@ -40,6 +51,7 @@ pub(crate) fn launch(exec: &Exec, default_env: &DefaultEnv, stdio: [OwnedFd; 3])
         groups: account.groups,
         stdio,
         terminal: if exec.tty.is_some() { Terminal::Controlling } else { Terminal::None },
+        umask,
     })
 }
 
@@ -68,6 +80,9 @@ fn environment(exec: &Exec, account: &Account, default_env: &DefaultEnv) -> Defa
         ("LANG", "C.UTF-8"),
     ];
     let mut env: DefaultEnv = own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    if exec.login == Some(LoginShell::Yes) {
+        env.extend(login::environment());
+    }
     env.extend(default_env.clone());
     if let Some(tty) = &exec.tty {
         env.insert("TERM".to_owned(), tty.term.clone());

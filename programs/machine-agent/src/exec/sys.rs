@@ -19,6 +19,8 @@ use std::ptr;
 use std::sync::OnceLock;
 
 const STACK: usize = 64 * 1024;
+/// Unless somebody says otherwise.
+pub(crate) const UMASK: u32 = 0o022;
 const SHELL: &std::ffi::CStr = c"/bin/sh";
 /// So much of a program tells whether it is a script.
 const START: usize = 64;
@@ -42,6 +44,8 @@ pub(crate) struct Launch {
     pub(crate) groups: Vec<u32>,
     pub(crate) stdio: [OwnedFd; 3],
     pub(crate) terminal: Terminal,
+    /// Permission bits that new files do not get.
+    pub(crate) umask: u32,
 }
 
 /// At which step a child failed.
@@ -143,7 +147,7 @@ fn become_program(shared: &mut Shared<'_>) -> Result<std::convert::Infallible, (
         }
     }
     // SAFETY: takes a number.
-    unsafe { libc::syscall(libc::SYS_umask, 0o022) };
+    unsafe { libc::syscall(libc::SYS_umask, launch.umask) };
     // SAFETY: pointer and count describe `groups`, which is only read.
     let groups = unsafe { libc::syscall(libc::SYS_setgroups, launch.groups.len(), launch.groups.as_ptr()) };
     check(Step::Rights, groups)?;

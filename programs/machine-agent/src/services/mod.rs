@@ -1,65 +1,115 @@
-//! Keeps the image's own services running.
+//! Keeps programs running: the image's own (each executable in /etc/machine/services) and those that the host named.
 //!
 //! ```text
-//! each executable in /etc/machine/services:
-//! Running ──ends badly──▶ Waiting (250 ms, doubling to 30 s) ──▶ Running
-//!    └──ends well──▶ Done
+//! requests ──▶ roster (one task: which services there are) ──orders──▶ keeper (one task a service) ──▶ log
 //! ```
-//! Output goes to /var/log/machine/NAME.log (see `log`). At power off services get SIGTERM like
-//! everybody.
+//! Whose states are drawn in `keeper`. Output goes to /var/log/machine/NAME.log (see `log`), and from there to
+//! whoever wants to read it (see `reading`). At power off services get SIGTERM like everybody, and stay ended.
 
+mod keeper;
 mod log;
+mod reading;
+mod roster;
+mod wanted;
 
-use crate::console::say;
-use crate::exec::stdio;
-use crate::house::House;
+use crate::failure::invalid;
+use crate::house::DefaultEnv;
+use crate::line::Line;
+use crate::reaper::Reaper;
 use crate::script;
-use machine_agent_protocol::Ending;
-use std::fs;
-use std::io;
+use machine_agent_protocol::{Answer, Failed, FailureCode, ServiceLog, Services, SetServices, Turn, TurnService};
+use roster::{Ask, Roster};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use tokio::time::Instant;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+use wanted::Wanted;
 
 const FOLDER: &str = "/etc/machine/services";
 const LOGS: &str = "/var/log/machine";
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// One that ran so long did start well; its next failure is a new one.
-const STEADY: Duration = Duration::from_secs(60);
+/// Requests that wait for the roster.
+const ASKS: usize = 16;
 
-/// Starts every service and sees to it.
-pub(crate) async fn run(house: House) {
-    for service in script::of_folder(FOLDER) {
-        tokio::spawn(keep(house.clone(), service));
+/// What a service needs to start.
+#[derive(Debug, Clone)]
+pub(crate) struct Means {
+    pub(crate) reaper: Reaper,
+    pub(crate) env: Arc<watch::Sender<DefaultEnv>>,
+    /// Whether the guest powers off.
+    pub(crate) off: watch::Receiver<bool>,
+}
+
+/// The handle on the roster.
+#[derive(Debug, Clone)]
+pub(crate) struct Desk {
+    asks: mpsc::Sender<Ask>,
+}
+
+impl Desk {
+    pub(crate) fn start(means: Means) -> Self {
+        let (asks, inbox) = mpsc::channel(ASKS);
+        tokio::spawn(Roster::new(means).serve(inbox));
+        Self { asks }
+    }
+
+    /// Starts every service of the image, and sees to it.
+    pub(crate) async fn run_image(&self) {
+        let services = script::of_folder(FOLDER).into_iter().map(Wanted::of_image).collect();
+        // The roster ends only with the process.
+        self.asks.send(Ask::Adopt(services)).await.ok();
+    }
+
+    /// Keeps just these, beside the image's.
+    pub(crate) async fn set(&self, set: SetServices) -> Result<Answer, Failed> {
+        let wanted = wanted::parse(set)?;
+        self.ask(|reply| Ask::Set(wanted, reply)).await??;
+        self.list().await
+    }
+
+    pub(crate) async fn list(&self) -> Result<Answer, Failed> {
+        Ok(Answer::Services(Services { services: self.ask(Ask::List).await? }))
+    }
+
+    /// Answers when it is done.
+    pub(crate) async fn turn(&self, turn: TurnService) -> Result<Answer, Failed> {
+        let TurnService { name, turn } = turn;
+        let done = self.ask(|reply| Ask::Turn(name.clone(), turn, reply)).await??;
+        // A service that is taken away meanwhile is done, too.
+        done.await.ok();
+        let mut services = self.ask(Ask::List).await?;
+        services.retain(|service| service.name == name);
+        Ok(Answer::Services(Services { services }))
+    }
+
+    /// Sends what a service said.
+    pub(crate) async fn log(&self, log: ServiceLog, line: Line) {
+        let known = self.ask(Ask::List).await.map(|all| all.iter().any(|service| service.name == log.name));
+        match known {
+            Ok(true) => reading::serve(&log, &log_of(&log.name), line).await,
+            Ok(false) => line.teller.finish(unknown(&log.name)).await,
+            Err(failed) => line.teller.finish(failed).await,
+        }
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Failed> {
+        let (reply, answer) = oneshot::channel();
+        let gone = |()| invalid("the guest ends");
+        self.asks.send(ask(reply)).await.map_err(|_| gone(()))?;
+        answer.await.map_err(|_| gone(()))
     }
 }
 
-async fn keep(house: House, program: PathBuf) {
-    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let began = Instant::now();
-        match once(&house, &program, &name).await {
-            Ok(Ending::Code(0)) => return,
-            Ok(_) => {}
-            Err(error) => say(format_args!("cannot start the service {name}: {error}")),
-        }
-        if began.elapsed() >= STEADY {
-            pause = FIRST_PAUSE;
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
+fn log_of(name: &str) -> PathBuf {
+    Path::new(LOGS).join(format!("{name}.log"))
 }
 
-async fn once(house: &House, program: &Path, name: &str) -> io::Result<Ending> {
-    let log = Path::new(LOGS).join(format!("{name}.log"));
-    fs::create_dir_all(LOGS)?;
-    let (output, theirs) = stdio::output()?;
-    let stdio = [stdio::null()?, theirs.try_clone()?, theirs];
-    let launch = script::launch(program, &house.env.borrow(), stdio)?;
-    let launched = house.reaper.launch(launch).await.map_err(io::Error::other)?;
-    tokio::spawn(log::keep(output, log));
-    launched.ending.await.map_err(io::Error::other)
+fn unknown(name: &str) -> Failed {
+    Failed { code: FailureCode::NotFound, message: format!("no such service in the guest: {name:.64}") }
+}
+
+/// What is asked of a keeper.
+#[derive(Debug)]
+struct Order {
+    turn: Turn,
+    /// Told when it is so.
+    done: oneshot::Sender<()>,
 }

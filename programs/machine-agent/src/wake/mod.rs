@@ -2,8 +2,8 @@
 //! not be, since all of it is on the time of whoever waits for the machine.
 //!
 //! ```text
-//! clock ──▶ chance ──▶ boot id ──▶ names ──▶ network ──▶ SSH keys, authorities ──▶ disk ──▶ hooks ──▶ environment
-//! ──▶ answer
+//! clock ──▶ chance ──▶ boot id ──▶ memory over a read-only root ──▶ names ──▶ network ──▶ SSH keys, authorities
+//! ──▶ disk ──▶ the host's folders ──▶ root read-only ──▶ hooks ──▶ environment ──▶ answer
 //! ```
 //! A failure ends it there; told again, it begins at the clock. Only hooks cannot fail it.
 
@@ -20,9 +20,9 @@ use crate::house::DefaultEnv;
 use crate::network::{self, NetworkError};
 use crate::plate::Plate;
 use crate::reaper::Reaper;
-use crate::{grow, identity};
+use crate::{grow, identity, read_only_root, share};
 pub(crate) use boot_id::TOLD as BOOT_ID;
-use machine_agent_protocol::{Failed, FailureCode, WakeOrigin, Woken};
+use machine_agent_protocol::{Failed, FailureCode, WakeOrigin, WakeRoot, Woken};
 pub(crate) use parse::{Waking, Which, parse};
 pub(crate) use resting::Resting;
 use std::borrow::Cow;
@@ -66,9 +66,15 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
         Some(resting) => identity::stir(&resting.chance, &waking.entropy)?,
         None => identity::stir(&identity::chance()?, &waking.entropy)?,
     }
+    let mounts = u32::try_from(waking.mounts.len()).ok().filter(|mounts| *mounts > 0);
+    let root = waking.root;
     let life = Life::of(waking.which.origin, woken.as_deref());
     if life == Life::New {
         renew_boot_id(world, resting.as_mut().and_then(|resting| resting.boot_id.as_mut()), &waking)?;
+    }
+    if waking.root == Some(WakeRoot::ReadOnly) {
+        resting.iter_mut().for_each(|resting| resting.let_go_of_root());
+        read_only_root::lay_over().await?;
     }
     identity::become_host(&waking.hostname, resting.as_mut().map(|resting| &mut resting.plates))?;
     identity::become_machine(&waking.machine_id, resting.as_mut().map(|resting| &mut resting.plates))?;
@@ -78,9 +84,7 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
         keys::tell_daemon();
     }
     trust(&mut waking, resting.as_mut().map(|resting| &mut resting.authorities))?;
-    if let Some(bytes) = waking.root_bytes {
-        grow::to(bytes).await?;
-    }
+    lay_out(&mut waking, resting.as_deref_mut().map(|resting| &mut **resting)).await?;
     let failed_hooks = match (life, woken) {
         (Life::Same, Some(woken)) => woken.failed_hooks.clone(),
         (Life::Same, None) => Vec::new(),
@@ -90,7 +94,25 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
         }
     };
     world.env.send_replace(waking.env);
-    Ok(Woken { failed_hooks })
+    Ok(Woken { failed_hooks, mounts, root })
+}
+
+/// The disk, the host's folders, and then nothing is written to the root any more, if so asked.
+async fn lay_out(waking: &mut Waking, resting: Option<&mut Resting>) -> Result<(), Failed> {
+    // One that is sealed was grown before.
+    if let Some(bytes) = waking.root_bytes.filter(|_| !read_only_root::is_sealed()) {
+        grow::to(bytes).await?;
+    }
+    if let (Some(resting), false) = (resting, waking.mounts.is_empty()) {
+        resting.listen();
+    }
+    for place in std::mem::take(&mut waking.mounts) {
+        share::ready(place).await?;
+    }
+    match waking.root {
+        Some(WakeRoot::ReadOnly) => read_only_root::seal().await,
+        Some(WakeRoot::Writable) | None => Ok(()),
+    }
 }
 
 /// Whether the kernel that was restored is somebody else now.

@@ -6,7 +6,8 @@ use crate::failure::invalid;
 use crate::house::DefaultEnv;
 use crate::identity::{check_hostname, check_machine_id};
 use crate::network::Address;
-use machine_agent_protocol::{Failed, HostKey, WakeAddress, WakeAs, WakeOrigin};
+use crate::share::{self, Place};
+use machine_agent_protocol::{Failed, HostKey, Mount, WakeAddress, WakeAs, WakeOrigin, WakeRoot};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -45,6 +46,8 @@ pub(crate) struct Waking {
     pub(crate) root_bytes: Option<u64>,
     /// As every list has them. None: those that there are stay.
     pub(crate) authorities: Option<Vec<String>>,
+    pub(crate) mounts: Vec<Place>,
+    pub(crate) root: Option<WakeRoot>,
 }
 
 /// What time it was when.
@@ -90,6 +93,8 @@ pub(crate) fn parse(wake: WakeAs, arrived: Instant) -> Result<Waking, Failed> {
         keys: wake.ssh_host_keys,
         root_bytes: wake.root_bytes,
         authorities: wake.certificate_authorities.map(authorities).transpose()?,
+        mounts: mounts(wake.mounts.unwrap_or_default())?,
+        root: wake.root,
     })
 }
 
@@ -135,6 +140,19 @@ fn authorities(said: Vec<String>) -> Result<Vec<String>, Failed> {
     said.iter().map(read).collect()
 }
 
+fn mounts(said: Vec<Mount>) -> Result<Vec<Place>, Failed> {
+    if said.len() > WakeAs::MOST_MOUNTS {
+        return Err(invalid(format!("at most {} folders of the host", WakeAs::MOST_MOUNTS)));
+    }
+    let mut places = said.into_iter().map(share::parse).collect::<Result<Vec<_>, _>>()?;
+    // One below another comes after it, or it would be covered.
+    places.sort_by(|one, other| one.target.cmp(&other.target));
+    match places.windows(2).find(|pair| pair[0].target == pair[1].target) {
+        Some(pair) => Err(invalid(format!("two folders at one place: {}", pair[0].target.display()))),
+        None => Ok(places),
+    }
+}
+
 fn address(said: WakeAddress) -> Result<Address, Failed> {
     let one = |octets: [u8; 4]| {
         let ip = Ipv4Addr::from(octets);
@@ -156,6 +174,11 @@ mod tests {
 
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
 
+    fn folder(target: &str) -> Mount {
+        let (tag, excludes) = ("a".to_owned(), Vec::new());
+        Mount { tag, target: target.into(), access: Default::default(), excludes, owner: Default::default() }
+    }
+
     fn sound() -> WakeAs {
         let key = HostKey { kind: "ed25519".into(), private: "p".into(), public: "q".into() };
         WakeAs {
@@ -172,6 +195,8 @@ mod tests {
             ssh_host_keys: vec![key],
             root_bytes: Some(1 << 30),
             certificate_authorities: Some(vec![CERTIFICATE.to_owned()]),
+            mounts: Some(vec![folder("/srv/a/b"), folder("/srv/a")]),
+            root: Some(WakeRoot::ReadOnly),
         }
     }
 
@@ -187,6 +212,8 @@ mod tests {
         let waking = parse(sound(), Instant::now()).unwrap();
         assert_eq!(waking.authorities.unwrap(), [CERTIFICATE]);
         assert_eq!((waking.which.generation, waking.address.unwrap().prefix), (3, 24));
+        let targets: Vec<_> = waking.mounts.iter().map(|place| place.target.to_str().unwrap()).collect();
+        assert_eq!(targets, ["/srv/a", "/srv/a/b"]);
         let passed = waking.clock.now() - waking.clock.unix;
         assert!(passed < Duration::from_secs(10), "{passed:?}");
     }
@@ -211,6 +238,9 @@ mod tests {
         }
         let many = vec![CERTIFICATE.to_owned(); 513];
         check_refused("too many authorities", |wake| wake.certificate_authorities = Some(many));
+        check_refused("a folder over the system", |wake| wake.mounts = Some(vec![folder("/usr/x")]));
+        check_refused("one place twice", |wake| wake.mounts = Some(vec![folder("/srv/a"), folder("/srv/a/")]));
+        check_refused("too many folders", |wake| wake.mounts = Some(vec![folder("/srv/a"); 33]));
         check_refused("a kind twice", |wake| wake.ssh_host_keys.push(wake.ssh_host_keys[0].clone()));
         let strange: [fn(&mut WakeAddress); 3] =
             [|said| said.prefix = 33, |said| said.ip = [127, 0, 0, 1], |said| said.gateway = Some([0; 4])];

@@ -70,6 +70,16 @@ impl Resting {
         })
     }
 
+    /// Holds no file of the root any more.
+    pub(super) fn let_go_of_root(&mut self) {
+        self.plates = Plates::default();
+    }
+
+    /// Hears what the platform has to tell, such as of a device that came.
+    pub(super) fn listen(&mut self) {
+        std::mem::take(&mut self.held_back).listen();
+    }
+
     /// All is on the disk; nothing is written any more until the guest wakes.
     pub(crate) fn ready(&mut self) -> Result<(), Failed> {
         let boot_id = self.boot_id.as_mut().map_or(Ok(()), Plate::ready);

@@ -5,6 +5,7 @@ mod bulk;
 mod commands;
 mod connections;
 mod files;
+mod project;
 mod stage;
 mod strangers;
 mod waking;

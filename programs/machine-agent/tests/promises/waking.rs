@@ -19,6 +19,8 @@ fn sound() -> WakeAs {
         ssh_host_keys: Vec::new(),
         root_bytes: None,
         certificate_authorities: None,
+        mounts: None,
+        root: None,
     }
 }
 

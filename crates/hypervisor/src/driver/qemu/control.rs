@@ -12,7 +12,8 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use super::qmp::{Event, Qmp};
-use super::{root_disk, state};
+use super::{root_disk, shares, state};
+use crate::boot_plan::Share;
 use crate::driver::{Control, ControlError, GuestEnd, VmmStatus};
 
 /// A QEMU that does not answer these in ten seconds hangs; a busy host makes them take milliseconds.
@@ -96,6 +97,10 @@ impl Control for QemuControl {
 
     async fn resize_root(&self, bytes: u64) -> Result<(), ControlError> {
         root_disk::grow(&self.qmp, bytes).await
+    }
+
+    async fn attach(&self, share: &Share, within: Duration) -> Result<(), ControlError> {
+        shares::attach(&self.qmp, share, within).await
     }
 
     async fn quit(&self) -> Result<(), ControlError> {

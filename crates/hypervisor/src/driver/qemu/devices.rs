@@ -26,6 +26,9 @@ const DEVICES: [&str; 11] = [
     "vmgenid,guid=auto",
 ];
 
+/// The empty ports. A device that is put into one is seen by a running guest: by ACPI, within some 30 ms.
+pub(super) const PORTS: [&str; 4] = ["port1", "port2", "port3", "port4"];
+
 /// Without a ROM: the machine never boots from the network. Packets as large as the wire takes: there is no
 /// segmentation offload on it, and each packet costs the same.
 /// A restored guest need not announce itself: its network is a new one that knows nobody, and announcing is a

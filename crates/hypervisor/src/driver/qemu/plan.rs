@@ -100,16 +100,20 @@ fn accelerator(accelerator: Accelerator) -> String {
 /// a broken QEMU changes it; `rom=off` lets the guest write to its private copy all the same.
 fn memory(line: &mut Arguments, boot: &BootPlan) -> Result<(), PlanRefusal> {
     let Memory { size, backing } = &boot.memory;
+    if !boot.shares.is_empty() && !can_be_shared(backing) {
+        return Err(PlanRefusal::NotShared);
+    }
     let size = format!("size={}M", size.0);
     let object = match (backing, &boot.start) {
         (Backing::Anonymous, Start::Boot(_)) => format!("memory-backend-ram,id=ram,{size}"),
+        (Backing::Shared, Start::Boot(_)) => format!("memory-backend-memfd,id=ram,{size},share=on"),
         (Backing::Kept(file), Start::Boot(_) | Start::Saved { .. }) => {
             format!("memory-backend-file,id=ram,{size},mem-path={},share=on", escaped(file)?)
         }
         (Backing::Image(file), Start::Saved { .. }) => {
             format!("memory-backend-file,id=ram,{size},mem-path={},share=off,readonly=on,rom=off", escaped(file)?)
         }
-        (Backing::Image(_), Start::Boot(_)) | (Backing::Anonymous, Start::Saved { .. }) => {
+        (Backing::Image(_), Start::Boot(_)) | (Backing::Anonymous | Backing::Shared, Start::Saved { .. }) => {
             return Err(PlanRefusal::Backing);
         }
     };
@@ -118,11 +122,22 @@ fn memory(line: &mut Arguments, boot: &BootPlan) -> Result<(), PlanRefusal> {
     Ok(())
 }
 
+fn can_be_shared(backing: &Backing) -> bool {
+    match backing {
+        Backing::Shared | Backing::Kept(_) => true,
+        Backing::Anonymous | Backing::Image(_) => false,
+    }
+}
+
 /// A kernel, or a saved machine. What only a booting guest reads is not needed by one that has booted.
 fn start(line: &mut Arguments, boot: &BootPlan, host: &Host) -> Result<(), PlanRefusal> {
     match &boot.start {
         Start::Boot(kernel) => {
             let Kernel { kernel: image, initramfs, parameters: _ } = kernel;
+            if !boot.shares.is_empty() {
+                // What is attached before its first instruction, it finds when it looks for devices.
+                line.flags(&["-S"]);
+            }
             line.option("-kernel", text(image)?);
             line.option("-initrd", text(initramfs)?);
             line.option("-append", command_line::command_line(kernel, boot.nic.as_ref(), host)?);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use machine_core::id::ID_ENTROPY;
 use machine_core::machine::Generation;
-use machine_core::promise::guest::{ExecRequest, Exit, Guest, Life, ProcessEvent, Program, Stdin};
+use machine_core::promise::guest::{ExecRequest, Exit, Guest, Life, Login, ProcessEvent, Program, Stdin};
 use machine_core::promise::image_source::{BootParts, Ground};
 use machine_core::promise::memory_image::Shape;
 use machine_core::promise::provider::{Provider as _, ProviderError};
@@ -165,6 +165,7 @@ impl LocalProvider {
             start: Start::Boot(kernel_of(parts)),
             disk: folder.join(store::DISK),
             nic: nobodys_nic(shape.network),
+            shares: Vec::new(),
         })
     }
 }
@@ -210,6 +211,8 @@ async fn run(guest: &dyn Guest, line: String, patience: Duration) -> Result<(), 
         terminal: None,
         timeout: Some(patience),
         life: Life::Attached,
+        login: Login::No,
+        umask: None,
     };
     let mut process = guest.exec(request).await?;
     let mut said = Vec::new();

@@ -20,7 +20,7 @@ use super::manifest::{Manifest, Part};
 use super::store::{Check, DISK, Damage, ImageStore, MANIFEST, RAM, STATE, VERIFIED, boot_id, damage};
 
 /// Everything else goes first.
-const LAST: i32 = 19;
+pub(super) const LAST: i32 = 19;
 /// The manifest that is being written.
 const NEXT: &str = "manifest.json.next";
 

@@ -10,12 +10,16 @@ mod bake;
 mod digest;
 mod finish;
 mod key;
+mod lent;
 mod manifest;
+mod own;
 mod store;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_of_finish;
+#[cfg(test)]
+mod tests_of_own;
 
 use async_trait::async_trait;
 use machine_core::network::NetworkMode;
@@ -32,7 +36,8 @@ use super::{LocalProvider, blocking, of_io};
 const USUAL_DISK: MiB = MiB(10 * 1024);
 
 pub(crate) use bake::Recipe;
-pub(crate) use store::{Check, ImageStore, Kept, Lent};
+pub(crate) use lent::Lent;
+pub(crate) use store::{Check, ImageStore, Kept};
 
 impl LocalProvider {
     /// What an image depends on here and now, of this shape and for disks of at least this size.

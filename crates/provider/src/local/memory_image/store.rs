@@ -1,7 +1,7 @@
 //! The images on the host's disk: found by key, sealed, lent to machines, removed. Blocking.
 //!
 //! ```text
-//! <root>/<hex of the id>/{ram, state, disk.qcow2, manifest.json, verified}
+//! <root>/<hex of the id>/{ram, state, disk.qcow2, manifest.json, verified, spare-<boot>: see own.rs}
 //! <root>/unfinished-*        being made, or being removed; a living one is locked
 //! <root>/making              locked while an image is made: one at a time, across servers
 //!
@@ -246,65 +246,16 @@ impl Kept {
         [(RAM, &self.manifest.ram), (STATE, &self.manifest.state), (DISK, &self.manifest.disk)]
     }
 
-    /// Gives a machine its own names of the parts, so that it needs this folder no more.
-    pub(crate) fn lend(&self, to: &Path) -> io::Result<Lent> {
-        remove_folder(to)?;
-        make_folder(to)?;
-        let lent = Lent::in_folder(to);
-        for (name, target) in [(RAM, &lent.ram), (STATE, &lent.state), (DISK, &lent.disk)] {
-            share(&self.folder.join(name), target)?;
-        }
-        share(&self.folder.join(MANIFEST), &to.join(MANIFEST))?;
-        Ok(lent)
-    }
-
     /// Bytes on the host's disk.
     pub(crate) fn occupies(&self) -> u64 {
-        let blocks = |name| fs::metadata(self.folder.join(name)).map_or(0, |facts| facts.blocks() * 512);
-        [RAM, STATE, DISK].map(blocks).iter().sum()
+        let blocks = |path: PathBuf| fs::metadata(path).map_or(0, |facts| facts.blocks() * 512);
+        let parts = [RAM, STATE, DISK].map(|name| blocks(self.folder.join(name)));
+        parts.iter().sum::<u64>() + blocks(self.spare())
     }
 
     /// How many machines have a name of its disk.
     pub(crate) fn machines(&self) -> u64 {
         fs::metadata(self.folder.join(DISK)).map_or(0, |facts| facts.nlink().saturating_sub(1))
-    }
-}
-
-/// A machine's own names of its image's parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lent {
-    pub(crate) ram: PathBuf,
-    pub(crate) state: PathBuf,
-    pub(crate) disk: PathBuf,
-}
-
-impl Lent {
-    /// The names that `lend` makes there.
-    pub(crate) fn in_folder(folder: &Path) -> Self {
-        Self { ram: folder.join(RAM), state: folder.join(STATE), disk: folder.join(DISK) }
-    }
-
-    /// What the image knew of its guest; nothing, if that cannot be read.
-    pub(crate) fn ssh_host_keys(folder: &Path) -> Vec<String> {
-        let manifest = fs::read(folder.join(MANIFEST)).ok().and_then(|bytes| Manifest::open(&bytes).ok());
-        manifest.map(|manifest| manifest.ssh_host_keys).unwrap_or_default()
-    }
-
-    /// Forgets all of it.
-    pub(crate) fn give_back(folder: &Path) -> io::Result<()> {
-        remove_folder(folder)
-    }
-
-    /// Forgets the memory: a guest that booted on the disk has its own.
-    pub(crate) fn keep_disk_alone(folder: &Path) -> io::Result<()> {
-        let lent = Self::in_folder(folder);
-        for path in [lent.ram, lent.state] {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        Ok(())
     }
 }
 
@@ -331,29 +282,17 @@ pub(super) fn damage(part: &'static str, what: impl ToString) -> Damage {
     Damage { part, what: what.to_string() }
 }
 
-/// A second name of a file; on another file system, a copy of the disk and a link to the rest, which a
-/// machine needs only while it starts.
-fn share(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::hard_link(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => match to.file_name() {
-            Some(name) if name == DISK || name == MANIFEST => fs::copy(from, to).map(drop),
-            Some(_) | None => std::os::unix::fs::symlink(from.canonicalize()?, to),
-        },
-        shared => shared,
-    }
-}
-
 /// Read-only: from here on it never changes.
 fn fresh_part(path: &Path) -> io::Result<Part> {
     fs::set_permissions(path, Permissions::from_mode(0o444))?;
     Part::fresh(path, &boot_id())
 }
 
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-fn remove_folder(path: &Path) -> io::Result<()> {
+pub(super) fn remove_folder(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),

@@ -19,7 +19,7 @@ use machine_core::machine::Generation;
 use machine_core::network::{Forward, NetworkSpec};
 use machine_core::promise::network::NetworkError;
 use machine_hypervisor::boot_plan::RunFolder;
-use machine_hypervisor::launch_plan::Companion;
+use machine_hypervisor::launch_plan::{Companion, Holds};
 use machine_hypervisor::process::{Vmm, kill_companions};
 use machine_network::control::{Client, ControlError, Status};
 use machine_network::{GATEWAY_VERB, GatewayPlan};
@@ -53,7 +53,7 @@ enum Untold {
 impl Gateway {
     /// What its VMM's supervisor minds.
     pub(in crate::local) fn companion(&self) -> Companion {
-        Companion { name: NAME.to_owned(), arguments: self.arguments() }
+        Companion { name: NAME.to_owned(), arguments: self.arguments(), holds: Holds::Wire }
     }
 
     fn arguments(&self) -> Vec<String> {

@@ -108,5 +108,7 @@ pub(crate) fn start(
         tty: None,
         timeout_ms: millis.filter(|millis| *millis > 0),
         detach: false,
+        login: false,
+        umask: None,
     }
 }

@@ -1,0 +1,131 @@
+//! A share's process, from its first line to its last.
+//!
+//! ```text
+//! (started) ──plan read, sockets made──▶ (confined) ──the VMM connects──▶ serving ──it disconnects──▶ (ended)
+//!     └─────────────something is missing, or nobody connects: told on the standard error──────▶
+//! ```
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, open};
+use vhost::vhost_user::{Error as Protocol, Listener};
+use vhost_user_backend::{Error as Backend, VhostUserDaemon};
+use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
+
+use crate::device::Device;
+use crate::folder::SharedFolder;
+use crate::plan::{SharePlan, Watch};
+use crate::rules::{NotInside, Rules};
+use crate::sandbox::{self, Confined};
+use crate::{sys, watch};
+
+/// How long the VMM may take to connect.
+const VMM_CONNECTS_WITHIN: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+
+/// Why a share ends.
+#[derive(Debug, thiserror::Error)]
+pub enum ShareError {
+    /// Something that the share needs cannot be had.
+    #[error("cannot {what}")]
+    Cannot {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The plan's paths.
+    #[error(transparent)]
+    Plan(#[from] NotInside),
+    /// The folder is none.
+    #[error("cannot open the folder {}", path.display())]
+    Folder {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The VMM never came.
+    #[error("no VMM connected within {} seconds", VMM_CONNECTS_WITHIN.tv_sec)]
+    Alone,
+    /// The VMM spoke another protocol.
+    #[error("the VMM's connection failed: {0}")]
+    Connection(String),
+}
+
+/// Says what was tried.
+pub(crate) trait Trying<T> {
+    fn trying(self, what: &'static str) -> Result<T, ShareError>;
+}
+
+impl<T, E: Into<io::Error>> Trying<T> for Result<T, E> {
+    fn trying(self, what: &'static str) -> Result<T, ShareError> {
+        self.map_err(|source| ShareError::Cannot { what, source: source.into() })
+    }
+}
+
+/// Runs the plan's share to its end, which is good when the VMM has gone. The first thing that its process does, on
+/// its only thread: it closes every descriptor but the standard streams.
+pub fn run(plan_file: &Path) -> Result<(), ShareError> {
+    sys::close_inherited_descriptors(3).trying("close inherited descriptors")?;
+    let plan = std::fs::read(plan_file).trying("read the plan")?;
+    let mut plan: SharePlan = serde_json::from_slice(&plan).trying("read the plan")?;
+    let rules = Rules::of(&plan)?;
+    plan.folder =
+        std::fs::canonicalize(&plan.folder).map_err(|source| ShareError::Folder { path: plan.folder, source })?;
+    let vmm = listen(&plan.socket).trying("listen for the VMM")?;
+    let listened = |watch: Watch| listen(&watch.socket).map(|listener| (watch, listener));
+    let watcher = plan.watch.clone().map(listened).transpose().trying("listen for who reads changes")?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let descriptors = open("/proc/self/fd", flags, Mode::empty()).trying("open /proc/self/fd")?;
+    // The machine's kernel has already taken from modes what its programs' umask takes.
+    rustix::process::umask(Mode::empty());
+    let Confined { root, files, lacking } = sandbox::enter(&plan)?;
+    for lacking in lacking {
+        eprintln!("machine share: goes without {lacking}");
+    }
+    let settings = (plan.access, plan.owner, plan.cache);
+    let watched = root.try_clone().trying("watch the folder")?;
+    let folder = SharedFolder::new(root, descriptors, rules.clone(), settings, files).trying("look at the folder")?;
+    if let Some(watcher) = watcher {
+        watch::start(watched, rules, folder.own_changes(), watcher).trying("watch the folder")?;
+    }
+    serve(&vmm, Device::new(folder, plan.cache))
+}
+
+fn serve(vmm: &UnixListener, device: Device) -> Result<(), ShareError> {
+    let mut waiting = [PollFd::new(vmm, PollFlags::IN)];
+    if poll(&mut waiting, Some(&VMM_CONNECTS_WITHIN)).trying("wait for the VMM")? == 0 {
+        return Err(ShareError::Alone);
+    }
+    let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
+    let failed = |error: Backend| ShareError::Connection(error.to_string());
+    let mut daemon = VhostUserDaemon::new("share".to_owned(), Arc::new(device), memory).map_err(failed)?;
+    let listener = vmm.try_clone().trying("listen for the VMM")?;
+    daemon.start(&mut Listener::from(listener)).map_err(failed)?;
+    match daemon.wait() {
+        Ok(()) | Err(Backend::HandleRequest(Protocol::Disconnected | Protocol::PartialMessage)) => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// A socket for this user alone, in the stead of one that a predecessor left.
+fn listen(socket: &Path) -> io::Result<UnixListener> {
+    if let Some(folder) = socket.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let others = Mode::RWXG | Mode::RWXO;
+    let before = rustix::process::umask(others);
+    let listener = UnixListener::bind(socket);
+    rustix::process::umask(before);
+    listener
+}

@@ -1,0 +1,109 @@
+//! Folders of the host in a machine: seen by a restored guest and by one that booted, through stops and failures.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::home::{Home, kill, until};
+use crate::roots::make;
+
+/// A folder of the host with a file in it, by its true name.
+fn project(home: &Home) -> PathBuf {
+    let folder = home.folder().join("project");
+    fs::create_dir(&folder).expect("the tests' folder can be written");
+    fs::write(folder.join("from-host"), "hello").expect("the tests' folder can be written");
+    fs::canonicalize(folder).expect("it is there")
+}
+
+/// Runs a line in the guest, in the folder.
+fn within(home: &Home, line: &str) -> String {
+    home.ok(&["exec", "-w", "/workspace", "a", "--", "sh", "-c", &format!("mountpoint -q /workspace && {line}")])
+}
+
+/// What the guest writes the host sees, and the other way.
+fn both_see_the_same(home: &Home, folder: &std::path::Path, round: &str) {
+    fs::write(folder.join(round), format!("host {round}")).expect("it is ours");
+    assert_eq!(
+        within(home, &format!("cat from-host {round}; echo guest > {round}.guest")),
+        format!("hellohost {round}")
+    );
+    assert_eq!(fs::read_to_string(folder.join(format!("{round}.guest"))).expect("the guest wrote it"), "guest\n");
+}
+
+#[test]
+fn a_machine_sees_its_folder_from_every_start_on() {
+    let home = Home::new("mounts");
+    home.own_memory_images();
+    let folder = project(&home);
+    let mounts = json!({"mounts": [{"source": folder, "target": "/workspace"}]});
+    assert_eq!(make(&home, "a", &mounts), "image");
+    both_see_the_same(&home, &folder, "restored");
+    let usage: serde_json::Value = serde_json::from_str(&home.ok(&["top", "--once", "--json"])).expect("JSON");
+    let bytes = |field: &str| usage[0][field].as_u64().unwrap_or_default();
+    assert!(bytes("guest_private_bytes") > 8 << 20 && bytes("guest_shared_bytes") == 0, "{usage}");
+    assert!(bytes("private_bytes") > bytes("guest_private_bytes"), "{usage}");
+
+    // Another server finds it as it is.
+    home.kill_server();
+    both_see_the_same(&home, &folder, "next-server");
+    let own = home.machine_folders()[0].join("image/own-ram");
+    assert!(own.exists(), "its memory is its own");
+    home.ok(&["stop", "a"]);
+    assert!(!own.exists(), "and gone when it is off");
+    home.ok(&["start", "a"]);
+    assert_eq!(home.inspect("a")["served_by"], "boot");
+    both_see_the_same(&home, &folder, "booted");
+
+    kill(home.vmm_pid());
+    until("it is seen", || home.state("a") == "failed");
+    let serves = |line: &str| line.contains("share0.json");
+    until("nobody serves it", || !home.processes().iter().any(|(_, line)| serves(line)));
+    home.ok(&["start", "a"]);
+    both_see_the_same(&home, &folder, "after-a-failure");
+    home.ok(&["destroy", "a", "--yes"]);
+    assert!(folder.join("from-host").exists(), "the host's folder is the host's");
+}
+
+#[test]
+fn the_next_machine_with_a_folder_finds_its_memory_made() {
+    let home = Home::new("spare");
+    home.forget_memory_images();
+    let folder = project(&home);
+    let made = json!({"root": "ephemeral", "mounts": [{"source": folder, "target": "/workspace"}]});
+    make(&home, "a", &made);
+    let spares = || -> Vec<PathBuf> {
+        let images = fs::read_dir(home.folder().join("images/memory")).into_iter().flatten().flatten();
+        let parts = images.filter_map(|image| fs::read_dir(image.path()).ok()).flatten().flatten();
+        let is_ready = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            name.starts_with("spare-") && !name.ends_with(".new")
+        };
+        parts.map(|part| part.path()).filter(is_ready).collect()
+    };
+    let inode = |path: &PathBuf| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).expect("it is there"));
+    until("a spare is made", || spares().len() == 1);
+    let spare = inode(&spares()[0]);
+    home.ok(&["stop", "a"]);
+    home.ok(&["start", "a"]);
+    assert_eq!(home.inspect("a")["served_by"], "image");
+    assert_eq!(inode(&home.machine_folders()[0].join("image/own-ram")), spare, "it was taken, not copied");
+    until("another is made", || spares().len() == 1);
+    both_see_the_same(&home, &folder, "again");
+}
+
+#[test]
+fn a_folder_that_is_gone_is_said_and_the_machine_is_as_it_was() {
+    let home = Home::new("gone");
+    let folder = project(&home);
+    let mounts = json!({"mounts": [{"source": folder, "target": "/workspace"}]});
+    make(&home, "a", &mounts);
+    home.ok(&["stop", "a"]);
+    fs::rename(&folder, home.folder().join("aside")).expect("it is ours");
+    let told = home.machine(&["start", "a"]);
+    assert!(told.code != 0 && told.stderr.contains(&folder.display().to_string()), "{told:?}");
+    assert_eq!(home.state("a"), "stopped");
+    fs::rename(home.folder().join("aside"), &folder).expect("it is ours");
+    home.ok(&["start", "a"]);
+    both_see_the_same(&home, &folder, "back");
+}
