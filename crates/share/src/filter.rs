@@ -124,6 +124,8 @@ fn bounded() -> Result<Vec<Bounded>, seccompiler::BackendError> {
         // A working directory of the watcher's own.
         (libc::SYS_unshare, vec![rule(is(0, libc::CLONE_FS))?]),
         (libc::SYS_prctl, vec![rule(is(0, libc::PR_SET_NAME))?]),
+        // How long a reader of changes may take.
+        (libc::SYS_setsockopt, vec![SeccompRule::new(vec![is(1, libc::SOL_SOCKET)?, is(2, libc::SO_SNDTIMEO)?])?]),
         // FIONBIO; its type differs between C libraries, its number does not.
         (libc::SYS_ioctl, vec![rule(is(1, 0x5421))?]),
     ])
