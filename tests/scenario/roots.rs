@@ -27,7 +27,7 @@ pub(crate) fn post(home: &Home, path: &str, body: &Value) -> Value {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers");
     let (_, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
-    serde_json::from_str(body).expect("it answers in JSON")
+    serde_json::from_str(body).expect("the answer is JSON")
 }
 
 fn served_by(home: &Home, name: &str) -> String {

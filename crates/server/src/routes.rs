@@ -38,12 +38,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/machines/{id}/egress/explain", get(network::explain))
         .route("/v1/machines/{id}/ports", get(network::ports).post(network::add_ports))
         .route("/v1/machines/{id}/ports/{transport}/{listen}", delete(network::remove_port))
-        .route("/v1/machines/{id}/services", get(services::list).put(services::set))
-        .route("/v1/machines/{id}/services/{name}/{turn}", post(services::turn))
-        .route("/v1/machines/{id}/services/{name}/logs", get(services::logs))
-        .route("/v1/machines/{id}/listeners", get(project::listeners))
-        .route("/v1/machines/{id}/secrets", put(project::put_secrets))
-        .route("/v1/machines/{id}/user", put(project::ensure_user))
         .route("/v1/machines/{id}/usage", get(usage::get))
         .route("/v1/machines/{id}/metrics", get(usage::metrics))
         .route("/v1/machines/{id}/files", get(files::list))
@@ -54,10 +48,22 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/machines/{id}/files/remove", post(files::remove))
         .route("/v1/machines/{id}/files/mkdir", post(files::make_folder))
         .route("/v1/machines/{id}/file", get(raw_file::read).put(raw_file::write).post(raw_file::write))
+        .merge(of_projects())
         .fallback(door::nothing_here)
         .method_not_allowed_fallback(door::nothing_here)
         // Bodies are bounded where they are read; a raw file has no bound.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(app.clone(), door::pass))
         .with_state(app)
+}
+
+/// What a machine does for a project.
+fn of_projects() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/machines/{id}/services", get(services::list).put(services::set))
+        .route("/v1/machines/{id}/services/{name}/{turn}", post(services::turn))
+        .route("/v1/machines/{id}/services/{name}/logs", get(services::logs))
+        .route("/v1/machines/{id}/listeners", get(project::listeners))
+        .route("/v1/machines/{id}/secrets", put(project::put_secrets))
+        .route("/v1/machines/{id}/user", put(project::ensure_user))
 }

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn sound() -> Mount {
-        let (tag, target) = ("project".to_owned(), "/home/ann/web/".into());
+        let (tag, target) = ("project".to_owned(), "/srv/ann/web/".into());
         Mount { tag, target, access: MountAccess::ReadWrite, excludes: Vec::new(), owner: Owner::default() }
     }
 
@@ -112,7 +112,7 @@ mod tests {
             let refused = parse(Mount { target: path.into(), ..sound() });
             assert!(refused.is_err(), "{path}");
         }
-        for path in ["/workspace", "/home/ann/web", "/etcetera", "/srv/www", "/var/www"] {
+        for path in ["/workspace", "/srv/ann/web", "/etcetera", "/srv/www", "/var/www"] {
             assert!(parse(Mount { target: path.into(), ..sound() }).is_ok(), "{path}");
         }
     }
@@ -122,7 +122,7 @@ mod tests {
         for path in ["", "..", "/x", "a/../../b", "a\0b", "."] {
             assert!(parse(Mount { excludes: vec![path.into()], ..sound() }).is_err(), "{path:?}");
         }
-        for path in ["", "home/ann", "/home/../etc", "/a\0b"] {
+        for path in ["", "home/ann", "/srv/../etc", "/a\0b"] {
             assert!(parse(Mount { target: path.into(), ..sound() }).is_err(), "{path:?}");
         }
         for tag in ["", "a b", "a\n", &"x".repeat(37)] {
@@ -136,6 +136,6 @@ mod tests {
         let excludes = ["a/b", "./a/", "c", "ab"].map(GuestPath::from).to_vec();
         let place = parse(Mount { excludes, ..sound() }).unwrap();
         assert_eq!(place.excludes, ["a", "ab", "c"].map(PathBuf::from));
-        assert_eq!(place.target, PathBuf::from("/home/ann/web"));
+        assert_eq!(place.target, PathBuf::from("/srv/ann/web"));
     }
 }

@@ -71,9 +71,9 @@ mod tests {
 
     #[test]
     fn a_line_of_the_kernel_is_read_whatever_the_names() {
-        let line = br"36 35 0:29 / /home/a\040b\134c ro,nosuid shared:7 master:1 - virtiofs pro\040ject rw";
+        let line = br"36 35 0:29 / /srv/a\040b\134c ro,nosuid shared:7 master:1 - virtiofs pro\040ject rw";
         let mounted = parse(line).unwrap();
-        assert_eq!(mounted.place, PathBuf::from(r"/home/a b\c"));
+        assert_eq!(mounted.place, PathBuf::from(r"/srv/a b\c"));
         assert_eq!((mounted.kind.as_str(), mounted.source.as_str()), ("virtiofs", "pro ject"));
         assert_eq!(mounted.writing, Writing::Refused);
         for broken in [&b""[..], b"1 2 3", b"1 2 0:1 / /x rw shared:1", b"1 2 0:1 / /x rw -"] {
