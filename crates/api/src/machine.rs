@@ -64,6 +64,12 @@ pub struct CreateMachine {
     /// Folders of the host that it sees; ours.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
+    /// How long its agent may take to answer after a launch; the server's `boot_timeout` if left out; ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_timeout_ms: Option<u64>,
+    /// How long its programs have to end at a stop; the server's `stop_grace` if left out; ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_grace_ms: Option<u64>,
 }
 
 /// A machine's size.
@@ -192,7 +198,10 @@ impl MachineInfo {
             served_by: machine.served_by().map(Into::into),
             stages: stages.collect(),
             template_digest: spec.template_digest.to_string(),
-            network: NetworkInfo::of(&spec.network),
+            network: NetworkInfo {
+                found: machine.found_ports.iter().copied().map(Into::into).collect(),
+                ..NetworkInfo::of(&spec.network)
+            },
             root: spec.root.into(),
             mounts: spec.mounts.iter().map(Mount::of).collect(),
         }

@@ -40,6 +40,9 @@ pub struct NetworkWish {
     /// Whether the host's proxy settings are passed on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<bool>,
+    /// Whether ports of the host, on 127.0.0.1, lead to wherever the guest is found listening, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub find_ports: Option<bool>,
 }
 
 /// What a machine shall reach: the contract's `mode` and lists of CIDRs, or ours, which change only what they
@@ -142,10 +145,16 @@ pub struct NetworkInfo {
     pub egress: Option<EgressInfo>,
     /// Ports of the host that lead to it.
     pub forwards: Vec<PortInfo>,
+    /// Ports of the host that lead to where its guest is found listening at the moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<PortInfo>,
     /// Whether the certificate authorities that the host trusts are trusted in the guest, too.
     pub host_ca: bool,
     /// Whether the host's proxy settings are passed on.
     pub proxy: bool,
+    /// Whether ports of the host lead to wherever the guest is found listening, too.
+    #[serde(default)]
+    pub find_ports: bool,
     /// The guest's address, the same in every machine. Left out without a network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Ipv4Addr>,
@@ -212,8 +221,10 @@ impl NetworkInfo {
             mode: network.mode.into(),
             egress,
             forwards: network.forwards.iter().copied().map(PortInfo::from).collect(),
+            found: Vec::new(),
             host_ca: network.host_ca,
             proxy: network.proxy,
+            find_ports: network.finds_ports,
             address,
         }
     }
@@ -300,7 +311,7 @@ mod tests {
     #[test]
     fn a_machine_without_a_network_has_no_rules_and_no_address() {
         let none = NetworkInfo::of(&NetworkSpec { mode: NetworkMode::None, ..NetworkSpec::default() });
-        let expected = json!({"mode": "none", "forwards": [], "host_ca": false, "proxy": false});
+        let expected = json!({"mode": "none", "forwards": [], "host_ca": false, "proxy": false, "find_ports": false});
         assert_eq!(serde_json::to_value(&none).unwrap(), expected);
     }
 

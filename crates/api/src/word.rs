@@ -116,6 +116,8 @@ words! {
         Keep = "keep",
         Restore = "restore",
         Agent = "agent",
+        Provision = "provision",
+        Ready = "ready",
         PowerOff = "power_off",
         Remove = "remove",
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Command;
 use crate::id::MachineId;
 use crate::name::Owner;
+use crate::network::Forward;
 use crate::spec::MachineSpec;
 use crate::stage::{Stage, StageTime};
 use crate::state::{Standing, State};
@@ -50,6 +51,9 @@ pub struct Machine {
     pub started_at: Option<Timestamp>,
     /// How long each stage of its last start took.
     pub stages: Vec<StageTime>,
+    /// Ports of the host that lead to where its guest was found listening. Of this moment: on no record.
+    #[serde(skip)]
+    pub found_ports: Vec<Forward>,
 }
 
 impl Machine {
@@ -73,6 +77,8 @@ impl Machine {
             | Stage::Seal
             | Stage::Keep
             | Stage::Agent
+            | Stage::Provision
+            | Stage::Ready
             | Stage::PowerOff
             | Stage::Remove => None,
         })

@@ -36,6 +36,8 @@ pub struct NetworkSpec {
     pub host_ca: bool,
     /// Whether the host's proxy settings are passed on.
     pub proxy: bool,
+    /// Whether ports of the host lead to wherever the guest is found listening, too.
+    pub finds_ports: bool,
 }
 
 /// Whether a machine has a network.

@@ -1,6 +1,7 @@
 //! What a machine shall be. Everything in it was checked at the door.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,20 @@ pub struct MachineSpec {
     /// Folders of the host that it sees. No two at one place of the guest.
     #[serde(default)]
     pub mounts: Vec<MountSpec>,
+    /// How long it is waited for.
+    #[serde(default)]
+    pub deadlines: Deadlines,
+}
+
+/// How long a machine is waited for, where that is not as its place usually waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Deadlines {
+    /// From its launch until its agent answers.
+    #[serde(default)]
+    pub boot: Option<Duration>,
+    /// Between asking its programs to end and ending them.
+    #[serde(default)]
+    pub stop: Option<Duration>,
 }
 
 /// What becomes of a machine's root disk when it stops.

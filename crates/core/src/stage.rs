@@ -29,6 +29,10 @@ pub enum Stage {
     Restore,
     /// The agent answers and takes its identity.
     Agent,
+    /// What a project's file says is done in the machine.
+    Provision,
+    /// The machine is waited for until it is ready.
+    Ready,
     /// The machine powers off.
     PowerOff,
     /// What is its own is removed.
@@ -75,6 +79,8 @@ impl Stage {
             Self::Keep => "keep",
             Self::Restore => "restore",
             Self::Agent => "agent",
+            Self::Provision => "provision",
+            Self::Ready => "ready",
             Self::PowerOff => "power_off",
             Self::Remove => "remove",
         }

@@ -20,7 +20,7 @@ use machine_core::policy::admit::admit;
 use machine_core::promise::guest::Guest;
 use machine_core::promise::ledger::LedgerError;
 use machine_core::promise::provider::Offer;
-use machine_core::spec::{FirstStart, RootLife};
+use machine_core::spec::{Deadlines, FirstStart, RootLife};
 use machine_core::{
     Code, Command, Machine, MachineId, MachineName, MiB, Owner, Progress, Refusal, State, TemplateName,
 };
@@ -51,6 +51,7 @@ pub struct NewMachine {
     pub network: NetworkSpec,
     pub root: RootLife,
     pub mounts: Vec<MountSpec>,
+    pub deadlines: Deadlines,
     /// Whether it is started, too.
     pub then: AfterCreate,
 }
@@ -147,6 +148,7 @@ impl Desk {
             network: new.network.clone(),
             root: new.root,
             mounts: new.mounts.clone(),
+            deadlines: new.deadlines,
         };
         crate::network::check(&spec.network)?;
         admit(&spec, self.promises.provider.offers().await?.capacity)?;
@@ -163,6 +165,7 @@ impl Desk {
             created_at: surroundings.now(),
             started_at: None,
             stages: Vec::new(),
+            found_ports: Vec::new(),
         };
         self.errand(|reply| Errand::Admit { machine: Box::new(machine), then: new.then, reply }).await?
     }

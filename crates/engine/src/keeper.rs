@@ -8,7 +8,9 @@
 //! ```
 //! A change of its network is taken while it is idle, and refused while it works.
 
+mod finder;
 mod handle;
+mod mirror;
 mod network;
 mod relay;
 
@@ -24,7 +26,9 @@ use tracing::{error, info, warn};
 use crate::carry_out::{Stuck, carry_out};
 use crate::operation::{self, Scene};
 use crate::promises::Promises;
+use finder::Finder;
 use handle::{Errand, Order};
+use mirror::Mirror;
 use relay::Relay;
 
 pub use handle::{Answer, KeeperHandle};
@@ -49,13 +53,16 @@ struct Keeper {
     record: watch::Sender<Machine>,
     work: Option<Work>,
     relay: Relay,
+    finder: Finder,
+    mirror: Mirror,
 }
 
 /// Starts a machine's keeper, with the intent that was left unfinished, if any.
 pub fn spawn(promises: Promises, machine: Machine, unfinished: Option<Intent>) -> KeeperHandle {
     let (orders, mailbox) = mpsc::channel(64);
     let (record, readable) = watch::channel(machine.clone());
-    let mut keeper = Keeper { promises, machine, record, work: None, relay: Relay::default() };
+    let (relay, finder, mirror) = (Relay::default(), Finder::default(), Mirror::default());
+    let mut keeper = Keeper { promises, machine, record, work: None, relay, finder, mirror };
     tokio::spawn(async move {
         if let Some(intent) = unfinished {
             info!(machine = %intent.machine, operation = intent.command.word(), "going on with an unfinished intent");
@@ -81,6 +88,7 @@ impl Keeper {
                 },
                 ended = finished(&mut self.work) => self.finish(ended).await,
                 ending = run_ends(&self.promises, &self.machine) => self.witness(ending).await,
+                listening = self.finder.news() => self.find_ports(&listening).await,
             }
             if self.work.is_none() && !self.machine.state.exists() {
                 return;
@@ -276,9 +284,14 @@ impl Keeper {
         }
     }
 
-    fn publish(&mut self, next: Machine) {
+    fn publish(&mut self, mut next: Machine) {
+        if !next.state.holds_memory() {
+            next.found_ports.clear();
+        }
         self.machine = next.clone();
         self.relay.follow(&self.promises, &self.machine);
+        self.finder.follow(&self.promises, &self.machine);
+        self.mirror.follow(&self.promises, &self.machine);
         self.record.send_replace(next);
     }
 }

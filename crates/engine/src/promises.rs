@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use machine_core::id::ID_ENTROPY;
+use machine_core::promise::folders::Folders;
 use machine_core::promise::image_source::ImageSource;
 use machine_core::promise::ledger::Ledger;
 use machine_core::promise::memory_image::MemoryImages;
@@ -23,6 +24,8 @@ pub struct Promises {
     pub memory_images: Arc<dyn MemoryImages>,
     /// The networks of running machines.
     pub networks: Arc<dyn Networks>,
+    /// Folders of the host that running machines see.
+    pub folders: Arc<dyn Folders>,
     /// Time and chance.
     pub surroundings: Arc<dyn Surroundings>,
 }

@@ -61,6 +61,7 @@ pub(crate) fn network(wish: Option<NetworkWish>, internet_access: Option<bool>) 
         forwards: read_forwards("network.forwards", &wish.forwards.unwrap_or_default(), &mut wrong),
         host_ca: wish.host_ca.unwrap_or_default(),
         proxy: wish.proxy.unwrap_or_default(),
+        finds_ports: wish.find_ports.unwrap_or_default(),
     };
     wrong.or(spec)
 }

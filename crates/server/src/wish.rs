@@ -2,11 +2,12 @@
 //! What the contract knows and we do not do yet is refused by name, never passed over.
 
 use machine_api::CreateMachine;
-use machine_core::spec::{FirstStart, RootLife};
+use machine_core::spec::{Deadlines, FirstStart, RootLife};
 use machine_core::{MiB, Refusal};
 use machine_engine::NewMachine;
 use machine_engine::desk::AfterCreate;
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 use crate::mount_wish;
 use crate::network_wish;
@@ -63,8 +64,22 @@ pub(crate) fn read(mut object: Map<String, Value>) -> Result<NewMachine, Refusal
         network: network_wish::network(wish.network, wish.internet_access)?,
         root: wish.root.map_or_else(RootLife::default, Into::into),
         mounts: mount_wish::mounts(&wish.mounts)?,
+        deadlines: deadlines(wish.boot_timeout_ms, wish.stop_grace_ms)?,
         then: if wish.start.unwrap_or(true) { AfterCreate::Start } else { AfterCreate::Rest },
     })
+}
+
+/// The longest that may be asked for.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+fn deadlines(boot_ms: Option<u64>, stop_ms: Option<u64>) -> Result<Deadlines, Refusal> {
+    let read = |field: &str, millis: Option<u64>, least: u64| match millis {
+        Some(millis) if millis < least || Duration::from_millis(millis) > LONGEST_WAIT => {
+            Err(invalid(format!("{field}: out of range: {millis} (at least {least}, at most a day)")))
+        }
+        other => Ok(other.map(Duration::from_millis)),
+    };
+    Ok(Deadlines { boot: read("boot_timeout_ms", boot_ms, 1)?, stop: read("stop_grace_ms", stop_ms, 0)? })
 }
 
 fn refuse_later(object: &mut Map<String, Value>) -> Result<(), Refusal> {

@@ -50,7 +50,7 @@ async fn a_machine_is_made_with_its_network_and_told_with_it() {
             "policy": "deny", "allow": ["*.example.com"], "deny": [],
         },
         "forwards": [{"listen": "127.0.0.1:8080", "guest": 80, "transport": "tcp"}],
-        "host_ca": true, "proxy": false, "address": "10.0.2.15",
+        "host_ca": true, "proxy": false, "find_ports": false, "address": "10.0.2.15",
     });
     assert_eq!(raw.json()["network"], expected);
     assert_eq!(stage.get("/v1/machines/web").await.json()["network"], expected);

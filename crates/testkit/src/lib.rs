@@ -2,6 +2,7 @@
 //! milliseconds. A dev-dependency only; real parts are tested in `tests/` with real machines.
 
 pub mod crash;
+mod folders;
 pub mod guest;
 pub mod images;
 pub mod ledger;

@@ -7,6 +7,7 @@ use machine_engine::desk::AfterCreate;
 use machine_engine::{Asked, Desk, NewMachine, Promises};
 
 use crate::crash::Tripwire;
+use crate::folders::FakeFolders;
 use crate::images::FakeImages;
 use crate::ledger::{Book, FakeLedger};
 use crate::memory_images::FakeMemoryImages;
@@ -52,6 +53,7 @@ impl World {
             images: Arc::new(FakeImages),
             memory_images: self.memory_images.clone(),
             networks: Arc::new(FakeNetworks::new(self.site.clone(), tripwire.clone())),
+            folders: Arc::new(FakeFolders),
             surroundings: Arc::new(Counting::from(*lives * 1_000_000)),
         }
     }
@@ -91,6 +93,7 @@ pub fn small(name: &str) -> NewMachine {
         network: machine_core::network::NetworkSpec::default(),
         root: machine_core::spec::RootLife::Persistent,
         mounts: Vec::new(),
+        deadlines: machine_core::spec::Deadlines::default(),
         then: AfterCreate::Start,
     }
 }

@@ -73,6 +73,7 @@ mod tests {
             network: crate::network::NetworkSpec::default(),
             root: crate::spec::RootLife::Persistent,
             mounts: Vec::new(),
+            deadlines: crate::spec::Deadlines::default(),
         };
         assert_eq!(admit(&spec, HOST).map_err(|refusal| refusal.code), answer, "{cpus} cpus, {memory} MiB");
     }

@@ -2,3 +2,4 @@
 
 pub mod admit;
 pub mod egress;
+pub mod found;

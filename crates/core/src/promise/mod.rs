@@ -2,6 +2,7 @@
 //! Every method is repeatable; every seam has at most eight.
 
 pub mod awakening;
+pub mod folders;
 pub mod guest;
 pub mod image_source;
 pub mod ledger;

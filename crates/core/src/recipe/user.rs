@@ -60,6 +60,15 @@ impl GuestUser {
         Self::try_from(Asked { name: name.to_owned(), uid, gid: None, shell: None, sudo: sudo == Sudo::Free })
     }
 
+    /// The same, with this shell.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn with_shell(self, shell: &str) -> Result<Self, BadUser> {
+        let Self { name, uid, gid, sudo, .. } = self;
+        Self::try_from(Asked { name, uid, gid: Some(gid), shell: Some(shell.to_owned()), sudo })
+    }
+
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {

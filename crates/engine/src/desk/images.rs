@@ -138,5 +138,6 @@ fn sized(wish: &NewImage) -> MachineSpec {
         network: NetworkSpec::default(),
         root: RootLife::default(),
         mounts: Vec::new(),
+        deadlines: machine_core::spec::Deadlines::default(),
     }
 }

@@ -14,6 +14,7 @@ use machine_core::{Machine, Refusal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use super::finder::with_found;
 use super::{Answer, Keeper};
 use crate::network::{NetworkChange, give_ports};
 
@@ -50,7 +51,7 @@ impl Keeper {
         if !self.machine.state.holds_memory() {
             return Ok(());
         }
-        let applied = self.promises.networks.apply(&self.machine.id, &self.machine.spec.network).await;
+        let applied = self.promises.networks.apply(&self.machine.id, &self.whole_network()).await;
         applied.map(drop).map_err(|error| {
             let mut refusal = Refusal::from(error);
             refusal.message = format!("the change is kept, but not followed yet: {}", refusal.message);
@@ -61,7 +62,8 @@ impl Keeper {
     async fn add_forwards(&mut self, mut next: NetworkSpec, change: &NetworkChange) -> Result<(), Refusal> {
         let before = self.machine.spec.network.forwards.len();
         if self.machine.state.holds_memory() {
-            match self.promises.networks.apply(&self.machine.id, &next).await {
+            self.give_way(&next.forwards);
+            match self.promises.networks.apply(&self.machine.id, &with_found(&next, &self.machine.found_ports)).await {
                 Ok(chosen) => give_ports(&mut next.forwards, &chosen),
                 Err(error) => return Err(self.take_back(error).await),
             }
@@ -78,6 +80,15 @@ impl Keeper {
                 Err(refusal)
             }
         }
+    }
+
+    /// What is asked for goes before what was found: of the host's port, and of the guest's.
+    fn give_way(&mut self, asked: &[Forward]) {
+        let meets = |found: &Forward| {
+            let same = |port: &Forward| port.guest == found.guest || port.listen.port() == found.listen.port();
+            asked.iter().any(|forward| forward.transport == found.transport && same(forward))
+        };
+        self.machine.found_ports.retain(|found| !meets(found));
     }
 
     /// After ports could not be added: where it is clear that nothing changed, nothing is done.
@@ -113,6 +124,8 @@ impl Keeper {
             self.return_to_what_is_written().await;
         }
         self.relay.follow(&self.promises, &self.machine);
+        self.finder.follow(&self.promises, &self.machine);
+        self.mirror.follow(&self.promises, &self.machine);
     }
 
     /// The ports of a machine that is about to start: all free, and those that the host chooses chosen, so that

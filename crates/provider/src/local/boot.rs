@@ -60,7 +60,8 @@ impl LocalProvider {
         Lent::keep_disk_alone(&self.lent_folder(plan)).map_err(|error| of_io("give the memory image back", &error))?;
         let vmm = self.launch(self.with_companions(plan, ready.plan(&boot)?)?).await?;
         let (network, shares) = (self.network_is_ready(plan), self.attached_and_running(&vmm, plan));
-        let (guest, (), ()) = tokio::try_join!(self.first_answer(&plan.id, &vmm), network, shares)?;
+        let (guest, (), ()) =
+            tokio::try_join!(self.first_answer(&plan.id, &vmm, self.boot_patience(plan)), network, shares)?;
         progress.tell(Report::Ended(StageTime::new(Stage::Boot, begun.elapsed())));
         Ok(Started { guest, origin: Origin::Boot, ssh_host_keys: Vec::new(), grows: false })
     }
@@ -133,9 +134,18 @@ impl LocalProvider {
         Err(ProviderError::Host { tried: "find the root disk".to_owned(), detail: "it is gone".to_owned() })
     }
 
+    /// How long a machine's agent may take to answer.
+    pub(super) fn boot_patience(&self, plan: &MachinePlan) -> Duration {
+        plan.spec.deadlines.boot.unwrap_or(self.settings.boot_timeout)
+    }
+
     /// The agent's first answer, or how the machine ended before it.
-    pub(super) async fn first_answer(&self, machine: &MachineId, vmm: &Vmm) -> Result<Arc<dyn Guest>, ProviderError> {
-        let within = self.settings.boot_timeout;
+    pub(super) async fn first_answer(
+        &self,
+        machine: &MachineId,
+        vmm: &Vmm,
+        within: Duration,
+    ) -> Result<Arc<dyn Guest>, ProviderError> {
         let socket = self.run(machine).agent_socket();
         let reached = tokio::select! {
             reached = self.door.reach(&socket, within) => reached,
@@ -159,8 +169,8 @@ impl LocalProvider {
         &self,
         machine: &MachineId,
         asked: impl Future<Output = Result<T, GuestError>>,
+        within: Duration,
     ) -> Result<T, ProviderError> {
-        let within = self.settings.boot_timeout;
         match tokio::time::timeout(within, asked).await {
             Ok(answered) => Ok(answered?),
             Err(_) => Err(ProviderError::Silent { seconds: within.as_secs(), log: self.tail(machine) }),

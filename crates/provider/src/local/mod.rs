@@ -12,6 +12,7 @@ mod boot;
 mod ending;
 mod host;
 mod memory_image;
+mod mirror;
 mod network;
 mod pass_on;
 mod power_on;
@@ -163,7 +164,7 @@ impl LocalProvider {
 
     /// Asks the guest and waits; whatever it does or does not, the VMM is ended afterwards.
     async fn ask_to_power_off(&self, plan: &MachinePlan, vmm: &Vmm) {
-        let grace = self.settings.stop_grace;
+        let grace = plan.spec.deadlines.stop.unwrap_or(self.settings.stop_grace);
         let asked = async {
             self.guest(&plan.id, KNOCK).await?.power_off(grace).await?;
             Ok::<(), ProviderError>(())

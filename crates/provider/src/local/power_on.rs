@@ -64,7 +64,7 @@ impl LocalProvider {
         let answered = Instant::now();
         progress.tell(Report::Begun(Stage::Agent));
         let awakening = self.awakening(plan, &started).await?;
-        let woken = self.in_time(&plan.id, started.guest.wake_as(&awakening)).await?;
+        let woken = self.in_time(&plan.id, started.guest.wake_as(&awakening), self.boot_patience(plan)).await?;
         for hook in &woken.failed_hooks {
             tracing::warn!(machine = %plan.id, hook, "a resume hook failed");
             progress.tell(Report::Told(Stage::Agent, format!("a resume hook failed: {hook}")));
@@ -92,7 +92,8 @@ impl LocalProvider {
                 Origin::Boot => self.attach_and_begin(plan, control.as_ref()).await?,
             }
         }
-        let (guest, ()) = tokio::try_join!(self.first_answer(&plan.id, vmm), self.network_is_ready(plan))?;
+        let (guest, ()) =
+            tokio::try_join!(self.first_answer(&plan.id, vmm, self.boot_patience(plan)), self.network_is_ready(plan))?;
         let stage = if origin == Origin::Image { Stage::Restore } else { Stage::Boot };
         progress.tell(Report::Ended(StageTime::new(stage, begun.elapsed())));
         let ssh_host_keys =

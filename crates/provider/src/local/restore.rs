@@ -51,7 +51,8 @@ impl LocalProvider {
         let larger = (plan.spec.disk > kept.manifest.key.disk).then_some(plan.spec.disk);
         let running = self.loaded_and_running(plan, &vmm, larger);
         let network = self.network_is_ready(plan);
-        let (guest, (), ()) = tokio::try_join!(self.first_answer(&plan.id, &vmm), running, network)?;
+        let (guest, (), ()) =
+            tokio::try_join!(self.first_answer(&plan.id, &vmm, self.boot_patience(plan)), running, network)?;
         self.make_spare_of(plan, kept);
         progress.tell(Report::Ended(StageTime::new(Stage::Restore, begun.elapsed())));
         let ssh_host_keys = kept.manifest.ssh_host_keys.clone();

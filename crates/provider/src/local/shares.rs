@@ -8,7 +8,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use machine_core::mount::{Access, MountSpec};
 use machine_core::promise::project::{GuestMount, GuestOwner};
@@ -49,7 +49,7 @@ impl LocalProvider {
         each.map(|(place, mount)| {
             host::make_private_folder(run.path())?;
             let owner = owner(&mount.source)?;
-            for stale in [share(&run, place).socket, run.path().join(file(place, "watch.sock"))] {
+            for stale in [share(&run, place).socket, watch_socket(&run, place)] {
                 remove_if_there(&stale)?;
             }
             let file = run.path().join(file(place, "json"));
@@ -98,6 +98,11 @@ impl LocalProvider {
 /// The word for one among a VMM's companions.
 fn word(place: usize) -> String {
     format!("share{place}")
+}
+
+/// Where the host's changes of one are told.
+pub(super) fn watch_socket(run: &RunFolder, place: usize) -> PathBuf {
+    run.path().join(file(place, "watch.sock"))
 }
 
 fn file(place: usize, ending: &str) -> String {
@@ -165,7 +170,7 @@ fn plan_of(run: &RunFolder, place: usize, mount: &MountSpec, owner: Owner) -> Va
         },
         "exclude": mount.exclude,
         "guard": mount.guard,
-        "watch": { "socket": run.path().join(file(place, "watch.sock")) },
+        "watch": { "socket": watch_socket(run, place) },
     })
 }
 

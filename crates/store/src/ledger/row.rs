@@ -49,6 +49,7 @@ pub(super) fn machine(row: &SqliteRow) -> Result<Machine, Fault> {
         created_at: parsed("created_at", row.try_get("created_at")?)?,
         started_at: row.try_get::<Option<&str>, _>("started_at")?.map(|at| parsed("started_at", at)).transpose()?,
         stages: from_json("stages", row.try_get("stages")?)?,
+        found_ports: Vec::new(),
     })
 }
 

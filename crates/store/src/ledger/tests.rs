@@ -29,6 +29,7 @@ fn some_machine(entropy: u8) -> machine_core::Machine {
         created_at: jiff::Timestamp::UNIX_EPOCH,
         started_at: None,
         stages: Vec::new(),
+        found_ports: Vec::new(),
     }
 }
 

@@ -56,6 +56,7 @@ fn some_network() -> NetworkSpec {
         forwards: vec!["8080:80".parse().expect("a forward"), "[::1]:0:53/udp".parse().expect("a forward")],
         host_ca: true,
         proxy: true,
+        finds_ports: true,
     }
 }
 
@@ -79,6 +80,7 @@ pub(crate) fn machine(number: u16, name: Option<&str>, state: State) -> Machine 
             network: some_network(),
             root: machine_core::spec::RootLife::Ephemeral,
             mounts: vec![some_mount()],
+            deadlines: machine_core::spec::Deadlines { boot: Some(std::time::Duration::from_secs(5)), stop: None },
         },
         state,
         open: None,
@@ -88,6 +90,7 @@ pub(crate) fn machine(number: u16, name: Option<&str>, state: State) -> Machine 
         created_at: moment(number),
         started_at: None,
         stages: Vec::new(),
+        found_ports: Vec::new(),
     }
 }
 

@@ -158,6 +158,8 @@ fn shown(stage: StageWord) -> String {
         | StageWord::Boot
         | StageWord::Restore
         | StageWord::Agent
+        | StageWord::Provision
+        | StageWord::Ready
         | StageWord::PowerOff
         | StageWord::Remove => stage.word().replace('_', " "),
     }

@@ -134,6 +134,7 @@ impl Parts {
             images,
             memory_images: provider.clone(),
             networks: provider.clone(),
+            folders: provider.clone(),
             surroundings: Arc::new(HostSurroundings),
         };
         let desk = Desk::open(promises).await.context("cannot take up the machines on record")?;

@@ -123,7 +123,7 @@ impl LocalProvider {
         let ready = self.host.ready().await?;
         let plan = self.builder_plan(builder, &recipe.key.shape, &recipe.parts, &made.part(""))?;
         let vmm = self.launch(ready.plan(&plan)?).await?;
-        let guest = self.first_answer(builder, &vmm).await?;
+        let guest = self.first_answer(builder, &vmm, self.settings.boot_timeout).await?;
         progress.tell(Report::Ended(StageTime::new(Stage::Boot, booting.elapsed())));
         if let Some(line) = &recipe.parts.ready {
             run(guest.as_ref(), until(line), READY).await?;
@@ -133,7 +133,7 @@ impl LocalProvider {
         }
         let begun = Instant::now();
         progress.tell(Report::Begun(Stage::Keep));
-        let settled = self.in_time(builder, guest.settle()).await?;
+        let settled = self.in_time(builder, guest.settle(), self.settings.boot_timeout).await?;
         drop(guest);
         self.seats.forget_guest(builder);
         tokio::time::sleep(FAREWELL).await;
