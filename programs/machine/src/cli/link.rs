@@ -35,6 +35,7 @@ const TAIL: u64 = 2000;
 pub(crate) struct Link {
     client: Client,
     program: PathBuf,
+    home: PathBuf,
     log: PathBuf,
     voice: Voice,
     reached: AtomicBool,
@@ -54,6 +55,7 @@ impl Link {
         Self {
             client: Client::unix(&context.socket),
             program: context.program.clone(),
+            home: context.home.clone(),
             log: context.server_log.clone(),
             voice,
             reached: AtomicBool::new(false),
@@ -156,6 +158,8 @@ impl Link {
         let again = log.try_clone().map_err(|error| cannot(&error))?;
         let mut command = Command::new(&self.program);
         command.args(["serve", "--on-demand"]).stdin(Stdio::null()).stdout(log).stderr(again);
+        // It does not begin where we are: a home that was named from here is another from there.
+        command.env("MACHINE_HOME", &self.home);
         // A group of its own: our terminal's Ctrl-C is not the server's. It makes its own session.
         let child = command.process_group(0).current_dir("/").spawn();
         let child = child.map_err(|error| Failure::path("cannot start the server with", &self.program, &error))?;
