@@ -57,11 +57,16 @@ impl Home {
 
     /// Runs `machine` with these words in this home and gives what it printed.
     pub(crate) async fn cli(&self, words: &[&str]) -> anyhow::Result<String> {
-        let mut command = Command::new(&self.machine);
-        command.args(words).env("MACHINE_HOME", &self.folder).stdin(Stdio::null()).stderr(Stdio::null());
-        let output = command.output().await?;
+        let output = self.command(words).stdin(Stdio::null()).stderr(Stdio::null()).output().await?;
         anyhow::ensure!(output.status.success(), "machine {words:?} failed");
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// `machine` with these words in this home, not started yet.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.machine);
+        command.args(words).env("MACHINE_HOME", &self.folder);
+        command
     }
 
     /// What a machine's VMM occupies if shared pages are shared out, in MiB.

@@ -9,6 +9,7 @@ mod figures;
 mod home;
 mod network;
 mod plain;
+mod project;
 mod report;
 
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub enum What {
     Crowd,
     /// Throughput, trips and connects, beside slirp and passt; what rules cost. Wants passt.
     Network,
+    /// A project: starts, commands, files in its folder, events of edits.
+    Project,
     /// All of it.
     All,
 }
@@ -78,6 +81,9 @@ async fn measure(wish: &Wish, home: &home::Home, report: &mut report::Report) ->
     }
     if wants(What::Create) {
         create::measure(home, wish.count.unwrap_or(20), report).await?;
+    }
+    if wants(What::Project) {
+        project::measure(home, wish.count.unwrap_or(20), report).await?;
     }
     if wants(What::Crowd) {
         crowd::measure(home, wish.count.unwrap_or(100), report).await?;

@@ -51,6 +51,8 @@ enum Measured {
     Crowd,
     /// throughput, round trips and connects beside slirp and passt, and what rules cost; wants passt
     Network,
+    /// a project: starts, commands, files in its folder, events of edits
+    Project,
     /// all of it
     All,
 }
@@ -84,6 +86,7 @@ impl From<Measured> for What {
             Measured::Create => Self::Create,
             Measured::Crowd => Self::Crowd,
             Measured::Network => Self::Network,
+            Measured::Project => Self::Project,
             Measured::All => Self::All,
         }
     }
