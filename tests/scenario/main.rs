@@ -8,5 +8,6 @@ mod home;
 mod image_faults;
 mod images;
 mod mounts;
+mod projects;
 mod refusals;
 mod roots;

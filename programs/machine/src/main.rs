@@ -30,10 +30,10 @@ fn main() -> ExitCode {
     };
     match &arguments.verb {
         // Before anything else is set up: these are small processes and must stay so.
-        Verb::Supervise { plan } => {
+        Some(Verb::Supervise { plan }) => {
             return supervise::supervise(plan).map_or_else(|error| fail(&error.into()), |()| ExitCode::SUCCESS);
         }
-        Verb::ProbeKvm => return print_verdict(),
+        Some(Verb::ProbeKvm) => return print_verdict(),
         _ => {}
     }
     let settings = match Settings::resolve() {
@@ -56,14 +56,14 @@ fn plan_of(wanted: &str, arguments: impl IntoIterator<Item = OsString>) -> Optio
 
 async fn run(arguments: Arguments, settings: Settings) -> ExitCode {
     match &arguments.verb {
-        Verb::Serve(asked) if !asked.stop => {
+        Some(Verb::Serve(asked)) if !asked.stop => {
             let caller = if asked.on_demand { serve::Caller::CommandLine } else { serve::Caller::Person };
             match serve::serve(&settings, caller).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fail(&error),
             }
         }
-        Verb::Doctor => {
+        Some(Verb::Doctor) => {
             let show = if arguments.json { doctor::Show::Json } else { doctor::Show::Lines };
             doctor::doctor(&settings, show).await
         }
@@ -81,6 +81,8 @@ fn context(settings: Settings) -> cli::Context {
         ci: settings.ci,
         cwd: settings.cwd,
         term: settings.term,
+        personal: settings.personal,
+        environment: settings.environment,
     }
 }
 

@@ -36,6 +36,22 @@ pub(crate) struct Settings {
     pub(crate) term: Option<String>,
     /// The host's proxies, for machines that shall have them.
     pub(crate) proxies: Proxies,
+    /// The person's own folder.
+    pub(crate) personal: Option<PathBuf>,
+    /// What a Machinefile may ask of the environment.
+    pub(crate) environment: Environment,
+}
+
+/// Our environment, for those of a Machinefile's values that ask for a variable by its name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Environment;
+
+impl Environment {
+    /// The value of a variable; nothing, if it is not set or no text.
+    #[expect(clippy::unused_self, reason = "whoever holds this may ask; nobody else reads the environment")]
+    pub(crate) fn get(self, name: &str) -> Option<String> {
+        variable(name).and_then(|value| value.into_string().ok())
+    }
 }
 
 /// The server's own settings.
@@ -101,6 +117,8 @@ impl Settings {
             log: variable("MACHINE_LOG").and_then(|value| value.into_string().ok()),
             term: variable("TERM").and_then(|value| value.into_string().ok()),
             proxies: Proxies { http: proxy("http_proxy"), https: proxy("https_proxy"), none: proxy("no_proxy") },
+            personal: set("HOME"),
+            environment: Environment,
         })
     }
 

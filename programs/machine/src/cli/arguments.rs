@@ -11,12 +11,13 @@ use machine_sdk::api::{Code, ErrorBody, ErrorDetail};
 
 use super::exit;
 use super::verb::{
-    bench, completion, cp, create, destroy, egress, events, exec, image, inspect, logs, ports, restart, run, serve,
-    start, stop, template, top,
+    agent, bench, completion, cp, create, destroy, egress, events, exec, image, init, inspect, lock, logs, ports,
+    reset, restart, run, schema, serve, shell, start, status, stop, sync, template, top, trust,
 };
 
 const AFTER_HELP: &str = "\
-NAME is a machine's name, its id, or the unique beginning of an id.
+NAME is a machine's name, its id, or the unique beginning of an id. Without NAME a verb means the machine
+of the Machinefile in this folder or above it; `machine` alone says how that is.
 If no server runs for this user, one is started; `machine serve --stop` ends it, machines go on.
 
 Environment:
@@ -29,13 +30,13 @@ Exit codes:
   0 ok, 1 generic, 2 usage, 3 not found, 4 unauthenticated, 5 permission denied, 6 capacity,
   7 conflict, 8 guest or VMM failure, 9 host not capable, 10 consent refused;
   egress explain: 5 where the machine may not;
-  run and exec: the command's own, else 124 timeout, 125 a failure of ours, 126 not executable,
+  run, shell and exec: the command's own, else 124 timeout, 125 a failure of ours, 126 not executable,
   127 not found, 128+n ended by signal n";
 
 /// virtual machines for programs and people
 #[derive(Debug, Parser)]
 #[command(name = "machine", version, after_help = AFTER_HELP, max_term_width = 100)]
-#[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true)]
 #[command(disable_help_flag = true, disable_version_flag = true)]
 pub(crate) struct Arguments {
     /// JSON: a document, a list, or one document per line
@@ -64,9 +65,9 @@ pub(crate) struct Arguments {
     #[arg(short = 'V', long, action = ArgAction::Version)]
     version: Option<bool>,
 
-    /// what to do
+    /// what to do; left out, a project's machine is told about
     #[command(subcommand)]
-    pub(crate) verb: Verb,
+    pub(crate) verb: Option<Verb>,
 }
 
 /// How answers are written to standard output.
@@ -85,11 +86,38 @@ pub(crate) enum Format {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// write a Machinefile for the project that is here
+    Init(init::InitArguments),
+    /// say what a start of the project would do, and change nothing
+    Plan,
+    /// run a command in the project's machine, or in a throw-away one
+    Run(run::RunArguments),
+    /// open a shell in a machine
+    Shell(shell::ShellArguments),
+    /// run Claude Code in the project's machine
+    Claude(agent::AgentArguments),
+    /// run Codex in the project's machine
+    Codex(agent::AgentArguments),
+    /// tell how a machine is, its services and ports
+    Status(status::StatusArguments),
+    /// show what the machine changed in its copy of a folder, and copy that out
+    Sync(sync::SyncArguments),
+    /// provision the project's machine once more
+    Provision,
+    /// make the project's machine anew
+    Reset(reset::ResetArguments),
+    /// show what a Machinefile asks of this computer, and let it
+    Trust(trust::TrustArguments),
+    /// write down what the project's machine is made from, for others to have the same
+    Lock(lock::LockArguments),
+    /// print the project's file as it is meant, and where each value comes from
+    Config,
+    /// print a JSON Schema, for editors
+    #[command(subcommand)]
+    Schema(schema::SchemaVerb),
     /// make a machine, start it, and return when it answers
     #[command(visible_alias = "new")]
     Create(create::CreateArguments),
-    /// run a command in a throw-away machine
-    Run(run::RunArguments),
     /// run a command in a machine
     Exec(exec::ExecArguments),
     /// start machines and return when they answer
@@ -172,6 +200,12 @@ impl Arguments {
     }
 }
 
+/// Prints what `--help` does, to standard error.
+pub(crate) fn print_help() {
+    let help = <Arguments as clap::CommandFactory>::command().render_help();
+    let _ = io::stderr().write_all(help.to_string().as_bytes());
+}
+
 /// As all our failures begin; usage and hints follow as the library has them.
 fn as_text(error: &clap::Error) -> String {
     let text = error.render().to_string();
@@ -195,13 +229,14 @@ fn as_json(error: &clap::Error) -> String {
 
 fn runs_a_command(words: &[OsString]) -> bool {
     let verb = words.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-'));
-    verb.is_some_and(|verb| verb == "run" || verb == "exec")
+    verb.is_some_and(|verb| ["run", "exec", "shell", "claude", "codex"].iter().any(|ours| verb == ours))
 }
 
 impl Verb {
     /// Whether standard output belongs to a command in the guest, so that ours goes elsewhere.
     pub(crate) fn passes_output_through(&self) -> bool {
-        matches!(self, Self::Run(_)) || matches!(self, Self::Exec(asked) if !asked.detach)
+        matches!(self, Self::Run(_) | Self::Shell(_) | Self::Claude(_) | Self::Codex(_))
+            || matches!(self, Self::Exec(asked) if !asked.detach)
     }
 }
 
@@ -228,11 +263,11 @@ mod tests {
         ] {
             let arguments = read(line);
             assert!(!arguments.json, "{line}");
-            let Verb::Exec(asked) = arguments.verb else { panic!("{line}") };
+            let Some(Verb::Exec(asked)) = arguments.verb else { panic!("{line}") };
             assert!(asked.interactive, "{line}");
             assert_eq!(asked.command, ["ls", "--json", "-la", "--", "x"], "{line}");
         }
-        let Verb::Run(asked) = read("machine run --cpus 1 uname -a --rm").verb else { panic!() };
+        let Some(Verb::Run(asked)) = read("machine run --cpus 1 uname -a --rm").verb else { panic!() };
         assert_eq!(asked.command, ["uname", "-a", "--rm"]);
         assert!(!asked.rm);
     }

@@ -76,6 +76,14 @@ impl Failure {
         Self::Quiet { exit }
     }
 
+    /// With what it was about before the message.
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        if let Self::Told { detail, .. } = &mut self {
+            detail.message = format!("{what}: {}", detail.message);
+        }
+        self
+    }
+
     /// With the next step.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         if let Self::Told { detail, .. } = &mut self {

@@ -17,6 +17,7 @@ mod link;
 mod network_wanted;
 mod paint;
 mod progress;
+mod project;
 mod session;
 mod table;
 mod throwaway;
@@ -31,6 +32,8 @@ pub(crate) use arguments::{Arguments, Verb};
 use exit::Failure;
 use link::Link;
 use voice::Voice;
+
+use crate::settings::Environment;
 
 /// The surroundings of one invocation, resolved by the caller.
 #[derive(Debug, Clone)]
@@ -51,6 +54,10 @@ pub(crate) struct Context {
     pub(crate) cwd: PathBuf,
     /// The kind of the terminal.
     pub(crate) term: Option<String>,
+    /// The person's own folder.
+    pub(crate) personal: Option<PathBuf>,
+    /// What a Machinefile may ask of the environment.
+    pub(crate) environment: Environment,
 }
 
 /// What a verb works with.
@@ -69,7 +76,11 @@ pub(crate) async fn run(arguments: Arguments, context: Context) -> u8 {
     let voice = Voice::new(&arguments, &context);
     let link = Link::new(&context, voice);
     let desk = Desk { context, voice, link };
-    match dispatch(arguments.verb, &desk).await {
+    let done = match arguments.verb {
+        Some(verb) => dispatch(verb, &desk).await,
+        None => alone(&desk).await,
+    };
+    match done {
         Ok(code) => code,
         Err(failure) => {
             voice.fail(&failure);
@@ -78,10 +89,34 @@ pub(crate) async fn run(arguments: Arguments, context: Context) -> u8 {
     }
 }
 
+/// `machine` without a verb: in a project, how its machine is; elsewhere, help.
+async fn alone(desk: &Desk) -> Result<u8, Failure> {
+    match verb::status::bare(desk).await? {
+        Some(code) => Ok(code),
+        None => {
+            arguments::print_help();
+            Ok(exit::USAGE)
+        }
+    }
+}
+
 async fn dispatch(verb: Verb, desk: &Desk) -> Result<u8, Failure> {
     match verb {
         Verb::Create(asked) => verb::create::create(asked, desk).await,
+        Verb::Init(asked) => verb::init::init(asked, desk),
+        Verb::Plan => verb::plan::plan(desk).await,
         Verb::Run(asked) => verb::run::run(asked, desk).await.map_err(Failure::of_a_command),
+        Verb::Shell(asked) => verb::shell::shell(asked, desk).await.map_err(Failure::of_a_command),
+        Verb::Claude(asked) => verb::agent::claude(asked, desk).await.map_err(Failure::of_a_command),
+        Verb::Codex(asked) => verb::agent::codex(asked, desk).await.map_err(Failure::of_a_command),
+        Verb::Status(asked) => verb::status::status(asked, desk).await,
+        Verb::Sync(asked) => verb::sync::sync(asked, desk).await,
+        Verb::Provision => verb::provision::provision(desk).await,
+        Verb::Reset(asked) => verb::reset::reset(asked, desk).await,
+        Verb::Trust(asked) => verb::trust::trust(asked, desk),
+        Verb::Lock(asked) => verb::lock::lock(asked, desk).await,
+        Verb::Config => verb::config::config(desk),
+        Verb::Schema(asked) => verb::schema::schema(asked, desk),
         Verb::Exec(asked) => verb::exec::exec(asked, desk).await.map_err(Failure::of_a_command),
         Verb::Start(asked) => verb::start::start(asked, desk).await,
         Verb::Stop(asked) => verb::stop::stop(asked, desk).await,

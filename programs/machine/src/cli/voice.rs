@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use machine_sdk::api::{ErrorBody, MachineInfo};
 use serde::Serialize;
 
-use super::arguments::{Arguments, Format};
+use super::arguments::{Arguments, Format, Verb};
 use super::exit::{BROKEN_PIPE, Failure};
 use super::{Context, paint::Paint};
 
@@ -49,7 +49,7 @@ impl Voice {
             out: channel(io::stdout().is_terminal()),
             err,
             live: err.terminal && !context.ci && !dumb,
-            error_to_out: !arguments.verb.passes_output_through(),
+            error_to_out: !arguments.verb.as_ref().is_some_and(Verb::passes_output_through),
         }
     }
 

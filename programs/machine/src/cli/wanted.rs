@@ -35,6 +35,12 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// Whether nobody asked for anything but environment.
+    pub(crate) fn is_usual(&self) -> bool {
+        let usual = (self.template.as_str(), self.cpus, self.memory, self.disk) == ("base", 2, MiB(512), MiB(10 << 10));
+        usual && self.network.wish().is_none()
+    }
+
     /// As the server is asked. Without a timeout: nobody would extend it.
     pub(crate) fn request(&self) -> CreateMachine {
         CreateMachine {

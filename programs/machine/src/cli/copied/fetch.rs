@@ -61,7 +61,7 @@ pub(crate) async fn compare<'a>(
 ) -> Result<Comparison<'a>, Failure> {
     let selection = folder.selection()?;
     let mut copy = Copy::begin(desk, machine).await?;
-    let id = desk.link.ask(async |client| client.get(machine).await).await?.id;
+    let id = folder.lasts.whose(&desk.link.ask(async |client| client.get(machine).await).await?);
     let ledger = Ledger::open(&folder.ledger, &folder.here)?;
     let mut agreed = match ledger.read()? {
         Record::Copied { machine, agreed } if machine == id => agreed,

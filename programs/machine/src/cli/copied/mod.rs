@@ -24,14 +24,13 @@ mod write;
 
 use std::path::PathBuf;
 
-use machine_sdk::api::Code;
+use machine_sdk::api::{Code, MachineInfo};
 
 use super::copy::selection::{Selection, Special};
 use super::exit::Failure;
 pub(crate) use fetch::{Comparison, compare};
 pub(crate) use render::{document, left_out, left_out_document, render, summary};
-#[expect(unused_imports, reason = "whoever makes a project's machine calls it")]
-pub(crate) use send::{CopiedIn, copy_in};
+pub(crate) use send::copy_in;
 pub(crate) use write::{Conflicts, LeftOut, Written};
 
 /// A folder that a machine has a copy of.
@@ -49,6 +48,27 @@ pub(crate) struct CopiedFolder {
     pub(crate) owner: Option<(u32, u32)>,
     /// The file that keeps what both sides agreed on.
     pub(crate) ledger: PathBuf,
+    /// How long a copy lasts.
+    pub(crate) lasts: Lasts,
+}
+
+/// How long a machine's copy of a folder lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lasts {
+    /// As long as the machine.
+    Always,
+    /// Until the machine stops: its root is given up then, and the copy with it.
+    UntilStopped,
+}
+
+impl Lasts {
+    /// Whose copy it is, for the ledger.
+    fn whose(self, machine: &MachineInfo) -> String {
+        match self {
+            Self::Always => machine.id.clone(),
+            Self::UntilStopped => format!("{}/{}", machine.id, machine.generation),
+        }
+    }
 }
 
 impl CopiedFolder {

@@ -28,11 +28,10 @@ pub(crate) enum CopiedIn {
 ///
 /// # Errors
 /// When a side fails; the next call begins anew.
-#[expect(dead_code, reason = "whoever makes a project's machine calls it")]
 pub(crate) async fn copy_in(desk: &Desk, machine: &str, folder: &CopiedFolder) -> Result<CopiedIn, Failure> {
     let selection = folder.selection()?;
     let mut copy = Copy::begin(desk, machine).await?;
-    let id = desk.link.ask(async |client| client.get(machine).await).await?.id;
+    let id = folder.lasts.whose(&desk.link.ask(async |client| client.get(machine).await).await?);
     let ledger = Ledger::open(&folder.ledger, &folder.here)?;
     match ledger.read()? {
         Record::Copied { machine, .. } if machine == id => return Ok(CopiedIn::Before),

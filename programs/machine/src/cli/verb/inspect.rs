@@ -10,6 +10,7 @@ use super::ls;
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::paint::Paint;
+use crate::cli::project;
 use crate::cli::table::{Cell, pairs};
 use crate::cli::word::{age, duration, port};
 use machine_sdk::api::MiB;
@@ -18,14 +19,15 @@ use machine_sdk::api::MiB;
 #[derive(Debug, Args)]
 #[command(after_help = "JSON with --json, and where standard output is no terminal.")]
 pub(crate) struct InspectArguments {
-    /// machine to show
+    /// machine to show; the project's, if left out
     #[arg(value_name = "NAME")]
-    machine: String,
+    machine: Option<String>,
 }
 
 /// Shows one machine.
 pub(crate) async fn inspect(asked: InspectArguments, desk: &Desk) -> Result<u8, Failure> {
-    let machine = desk.link.ask(async |client| client.get(&asked.machine).await).await?;
+    let meant = project::meant_one(asked.machine.as_ref(), desk).await?;
+    let machine = desk.link.ask(async |client| client.get(&meant).await).await?;
     let voice = &desk.voice;
     if voice.bare() && !voice.json() {
         voice.print(voice.handle(&machine))?;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
+use crate::cli::project;
 use crate::cli::voice::Voice;
 
 /// Which log, of which machine.
@@ -24,19 +25,29 @@ pub(crate) struct LogsArguments {
     #[arg(short, long)]
     follow: bool,
 
-    /// machine whose log to print
+    /// what a service of the machine said
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["boot", "network"])]
+    service: Option<String>,
+
+    /// machine whose log to print; the project's, if left out
     #[arg(value_name = "NAME")]
-    machine: String,
+    machine: Option<String>,
 }
 
 /// Prints a log as it comes.
 pub(crate) async fn logs(asked: LogsArguments, desk: &Desk) -> Result<u8, Failure> {
     let follow = if asked.follow { Follow::Yes } else { Follow::No };
+    let machine = project::meant_one(asked.machine.as_ref(), desk).await?;
     if asked.network {
-        let log = desk.link.ask(async |client| client.network_log(&asked.machine, follow).await).await?;
+        let log = desk.link.ask(async |client| client.network_log(&machine, follow).await).await?;
         return print_refusals(log, &desk.voice).await;
     }
-    let mut log = desk.link.ask(async |client| client.boot_log(&asked.machine, follow).await).await?;
+    let mut log = match &asked.service {
+        Some(service) => {
+            desk.link.ask(async |client| client.service_log(&machine, service, follow, None).await).await?
+        }
+        None => desk.link.ask(async |client| client.boot_log(&machine, follow).await).await?,
+    };
     while let Some(bytes) = log.next().await? {
         desk.voice.write(&bytes)?;
     }

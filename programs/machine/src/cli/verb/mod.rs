@@ -1,7 +1,9 @@
 //! The verbs: one file each, with its flags and all that it does on this side of the server.
 
+pub(crate) mod agent;
 pub(crate) mod bench;
 pub(crate) mod completion;
+pub(crate) mod config;
 pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod destroy;
@@ -9,19 +11,27 @@ pub(crate) mod egress;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod image;
+pub(crate) mod init;
 pub(crate) mod inspect;
+pub(crate) mod lock;
 pub(crate) mod logs;
 pub(crate) mod ls;
+pub(crate) mod plan;
 pub(crate) mod ports;
+pub(crate) mod provision;
+pub(crate) mod reset;
 pub(crate) mod restart;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod serve;
+pub(crate) mod shell;
 pub(crate) mod start;
+pub(crate) mod status;
 pub(crate) mod stop;
-#[expect(dead_code, reason = "it becomes a verb with the projects that have copied folders")]
 pub(crate) mod sync;
 pub(crate) mod template;
 pub(crate) mod top;
+pub(crate) mod trust;
 pub(crate) mod version;
 
 use super::Desk;

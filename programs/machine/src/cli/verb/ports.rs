@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::paint::Paint;
+use crate::cli::project;
 use crate::cli::table::{Cell, table};
 use crate::cli::word::port::{self, Meant};
 
@@ -38,7 +39,7 @@ pub(crate) struct PortsArguments {
     #[command(subcommand)]
     verb: Option<PortsVerb>,
 
-    /// machine whose ports to list; all machines if left out
+    /// machine whose ports to list; the project's, or where there is none all machines', if left out
     #[arg(value_name = "NAME")]
     machine: Option<String>,
 }
@@ -86,6 +87,9 @@ struct Row {
     name: Option<String>,
     #[serde(flatten)]
     port: PortInfo,
+    /// Whether it leads to where the guest was found listening, and nobody asked for it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    found: bool,
 }
 
 /// Works on ports.
@@ -98,6 +102,9 @@ pub(crate) async fn ports(asked: PortsArguments, desk: &Desk) -> Result<u8, Fail
             list(&[machine], desk)
         }
         (None, None) => {
+            if let Some(project) = project::find(desk)? {
+                return list(&[project.made(desk).await?], desk);
+            }
             let machines = desk.link.ask(async |client| client.list(&MachineFilter::default()).await).await?;
             list(&machines, desk)
         }
@@ -120,8 +127,10 @@ fn list(machines: &[MachineInfo], desk: &Desk) -> Result<u8, Failure> {
 fn rows(machines: &[MachineInfo]) -> Vec<Row> {
     let of = |machine: &MachineInfo| {
         let (machine_id, name) = (machine.id.clone(), machine.name.clone());
-        let row = |port: &PortInfo| Row { machine_id: machine_id.clone(), name: name.clone(), port: *port };
-        machine.network.forwards.iter().map(row).collect::<Vec<_>>()
+        let row =
+            |port: &PortInfo, found| Row { machine_id: machine_id.clone(), name: name.clone(), port: *port, found };
+        let asked = machine.network.forwards.iter().map(|port| row(port, false));
+        asked.chain(machine.network.found.iter().map(|port| row(port, true))).collect::<Vec<_>>()
     };
     machines.iter().flat_map(of).collect()
 }
@@ -138,9 +147,10 @@ fn listing(rows: &[Row], paint: Paint) -> String {
             host.into(),
             row.port.guest.to_string().into(),
             row.port.transport.word().into(),
+            if row.found { "found".into() } else { "".into() },
         ]
     };
-    table(&["MACHINE", "HOST", "GUEST", "PROTOCOL"], &rows.iter().map(row).collect::<Vec<_>>(), paint)
+    table(&["MACHINE", "HOST", "GUEST", "PROTOCOL", ""], &rows.iter().map(row).collect::<Vec<_>>(), paint)
 }
 
 async fn add(asked: AddArguments, desk: &Desk) -> Result<u8, Failure> {

@@ -1,13 +1,15 @@
-//! `run`: a command in a throw-away machine. Project machines come with the Machinefile.
+//! `run`: a command in the project's machine, in the folder where we are; without a Machinefile, or with `--rm`, in a
+//! machine that is made for it and removed.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use machine_sdk::api::attach::AttachStart;
 
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::progress::{Progress, Trace};
+use crate::cli::project::{self, Project};
 use crate::cli::session::{self, Signals, Stdin, Wish};
 use crate::cli::throwaway::{Made, Throwaway};
 use crate::cli::verb::exec;
@@ -15,13 +17,15 @@ use crate::cli::wanted::Wanted;
 use crate::cli::word::duration;
 
 const AFTER_HELP: &str = "\
-The machine is made, the command is run in it, and the machine is removed in every case. Standard
-input, signals and the terminal, if there is one, are the command's, and the exit code is its own.
+In a project (a folder with a Machinefile, or below it) the command runs in the project's machine, which
+is started if it does not run, in the same folder, as the project's user. Elsewhere, and with --rm, a
+machine is made for the command and removed in every case; the flags under Machine and Network are for it.
+Standard input, signals and the terminal, if there is one, are the command's; so is the exit code.
 The phases are shown while they last on a terminal only; --verbose prints them everywhere.
-A Machinefile is not read by this version: where there is one, --rm says that none is meant.
 
 Examples:
-  machine run -- uname -a
+  machine run npm ci
+  machine run --rm -- uname -a
   machine run --rm --memory 2GiB -- bash
   printf 'hello' | machine run -- sha256sum
   machine run -e MODE=test -w /tmp --timeout 5m -- ./check";
@@ -58,17 +62,52 @@ pub(crate) struct RunArguments {
     pub(crate) command: Vec<String>,
 }
 
-/// Where a project's file may lie, from its folder.
-const MACHINEFILES: [&str; 3] = ["Machinefile", "Machinefile.yaml", ".machine/Machinefile"];
-
-/// Runs a command in a machine that is made for it.
+/// Runs a command in the project's machine, or in one that is made for it.
 pub(crate) async fn run(asked: RunArguments, desk: &Desk) -> Result<u8, Failure> {
-    if !asked.rm
-        && let Some(file) = machinefile(&desk.context.cwd)
-    {
-        let message = format!("this version does not read Machinefiles: {}", file.display());
-        return Err(Failure::usage(message).hint("project machines come later; use --rm for a throw-away machine"));
+    if asked.rm {
+        return in_throwaway(asked, desk).await;
     }
+    let Some(project) = project::find(desk)? else { return in_throwaway(asked, desk).await };
+    if !asked.wanted.is_usual() {
+        let message = "flags of a throw-away machine, and a Machinefile is here";
+        return Err(Failure::usage(message).hint("say it in the Machinefile, or use --rm for a throw-away machine"));
+    }
+    let trace = if asked.verbose { Some(Trace::Kept) } else { None };
+    let start = exec::start(asked.command, asked.wanted.env, asked.workdir, asked.user, asked.timeout);
+    traced_in_project(&project, start, trace, desk).await
+}
+
+/// Runs a command in a project's machine, with our streams.
+pub(crate) async fn in_project(project: &Project, start: AttachStart, desk: &Desk) -> Result<u8, Failure> {
+    traced_in_project(project, start, None, desk).await
+}
+
+async fn traced_in_project(
+    project: &Project,
+    start: AttachStart,
+    trace: Option<Trace>,
+    desk: &Desk,
+) -> Result<u8, Failure> {
+    let mut progress = match trace {
+        Some(trace) => Progress::new(&desk.voice, trace),
+        None if desk.voice.live => Progress::new(&desk.voice, Trace::Wiped),
+        None => Progress::silent(),
+    };
+    let machine = project::start(project, desk, &mut progress, project::How::OnTheWay).await?;
+    drop(progress);
+    let mut signals = Signals::catch()?;
+    let start = AttachStart {
+        cwd: start.cwd.or_else(|| Some(project.cwd(desk))),
+        user: start.user.or_else(|| Some(project.file.user.name.clone())),
+        ..start
+    };
+    let with_terminal = session::stdin_is_terminal() && session::stdout_is_terminal();
+    let terminal = with_terminal.then(|| desk.context.term.clone());
+    let wish = Wish { start, stdin: Stdin::Forwarded, terminal };
+    session::attached(&desk.link.client().await?, &machine.id, wish, &mut signals, &desk.voice).await
+}
+
+async fn in_throwaway(asked: RunArguments, desk: &Desk) -> Result<u8, Failure> {
     let mut signals = Signals::catch()?;
     let machine = Throwaway::new(desk)?;
     let ended = make_and_execute(&machine, asked, desk, &mut signals).await;
@@ -112,37 +151,5 @@ fn progress(asked: &RunArguments, desk: &Desk) -> Progress {
         Progress::new(&desk.voice, Trace::Wiped)
     } else {
         Progress::silent()
-    }
-}
-
-/// The project's file, from this folder upward to the root of its repository.
-fn machinefile(from: &Path) -> Option<PathBuf> {
-    for folder in from.ancestors() {
-        if let Some(found) = MACHINEFILES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) {
-            return Some(found);
-        }
-        if folder.join(".git").exists() {
-            return None;
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    #[test]
-    fn a_machinefile_is_found_upward_to_the_root_of_the_repository() {
-        let folder = tempfile::tempdir().unwrap();
-        let (repository, below) = (folder.path().join("r"), folder.path().join("r/a/b"));
-        fs::create_dir_all(&below).unwrap();
-        fs::create_dir(repository.join(".git")).unwrap();
-        fs::write(folder.path().join("Machinefile"), "").unwrap();
-        assert_eq!(machinefile(&below), None);
-        fs::create_dir(repository.join(".machine")).unwrap();
-        fs::write(repository.join(".machine/Machinefile"), "").unwrap();
-        assert_eq!(machinefile(&below), Some(repository.join(".machine/Machinefile")));
     }
 }

@@ -10,6 +10,7 @@ use crate::cli::copied::{
     self, Comparison, Conflicts, CopiedFolder, LeftOut, Written, compare, document, left_out_document, render, summary,
 };
 use crate::cli::exit::Failure;
+use crate::cli::project;
 
 const AFTER_HELP: &str = "\
 Shows a line for each path that changed in the machine since the folder was copied in: A added, M modified,
@@ -58,13 +59,21 @@ pub(crate) struct BackArguments {
     dry_run: bool,
 }
 
+/// Works on the copies that the project's machine has.
+pub(crate) async fn sync(asked: SyncArguments, desk: &Desk) -> Result<u8, Failure> {
+    let SyncWay::Back(asked) = asked.way;
+    let project = project::need(desk)?;
+    let folders = project::copies::all(&project);
+    if folders.is_empty() {
+        return Err(Failure::usage("this project's machine has no copy of a folder")
+            .hint("`mode: copy` makes one of a mount; other folders are shared, and need no copying"));
+    }
+    let machine = project.made(desk).await?;
+    back(asked, desk, &machine.id, &folders).await
+}
+
 /// Shows what changed in a machine's copies of folders, and copies it out.
-pub(crate) async fn back(
-    asked: BackArguments,
-    desk: &Desk,
-    machine: &str,
-    folders: &[CopiedFolder],
-) -> Result<u8, Failure> {
+async fn back(asked: BackArguments, desk: &Desk, machine: &str, folders: &[CopiedFolder]) -> Result<u8, Failure> {
     let (mut code, mut documents) = (0, Vec::new());
     for folder in folders {
         let comparison = compare(desk, machine, folder).await?;

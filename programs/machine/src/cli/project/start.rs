@@ -1,0 +1,146 @@
+//! `start` of a project: its template is there, its machine is made and runs, it is fitted out, it is ready. Each step
+//! looks first, so that a start that was interrupted anywhere is finished by the next.
+//!
+//! ```text
+//! trusted ──▶ template ──▶ machine: none ─▶ made        ──▶ hooks ──▶ runs ──▶ fitted ──▶ ready ──▶ hooks ──▶ noted
+//!                            │ of another file, its root is given up ─▶ destroyed, made
+//!                            └ runs, noted as fitted ─▶ done
+//! ```
+
+use machine_machinefile::model::Root;
+use machine_sdk::api::word::StageWord;
+use machine_sdk::api::{MachineInfo, MachinePhase, MachineState, ReportInfo};
+
+use super::notes::Fitted;
+use super::{FILE, Project, environment, fit, hooks, ready, template, trust, wish};
+use crate::cli::Desk;
+use crate::cli::exit::Failure;
+use crate::cli::progress::Progress;
+use crate::cli::verb::create;
+
+/// How much is said of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// A person asked for it.
+    Asked,
+    /// It comes before something else.
+    OnTheWay,
+}
+
+/// Starts a project's machine; one that is ready stays as it is.
+pub(crate) async fn start(
+    project: &Project,
+    desk: &Desk,
+    progress: &mut Progress,
+    how: How,
+) -> Result<MachineInfo, Failure> {
+    trust::need(project, desk)?;
+    let envs = environment::of(project, desk)?;
+    let template = template::name(project)?;
+    let file = wish::digest(&project.file, &template, &envs);
+    if let Some(machine) = project.machine(desk).await?
+        && is_fitted(project, &machine)
+    {
+        tell_of_change(&machine, &file, desk, how);
+        return Ok(machine);
+    }
+    let _turn = project.notes.turn(&desk.voice).await?;
+    // Whoever had the turn may have done it.
+    let machine = match project.machine(desk).await? {
+        Some(machine) if is_fitted(project, &machine) => return Ok(machine),
+        found => keep_or_clear(project, found, &file, desk, how).await?,
+    };
+    let machine = match machine {
+        Some(machine) => machine,
+        None => {
+            template::ensure(project, &template, desk, progress).await?;
+            create::ask(desk, &wish::create(project, &template, envs), progress).await?
+        }
+    };
+    run(project, machine, &file, desk, progress).await
+}
+
+async fn run(
+    project: &Project,
+    machine: MachineInfo,
+    file: &str,
+    desk: &Desk,
+    progress: &mut Progress,
+) -> Result<MachineInfo, Failure> {
+    let id = &machine.id;
+    if machine.state != MachineState::Running {
+        hooks::run(project, &project.file.hooks.pre_start, "pre_start")?;
+    }
+    let machine = desk.link.ask(async |client| client.start(id, &mut |report| progress.tell(&report)).await).await?;
+    let before = project.notes.fitted().filter(|fitted| fitted.machine == machine.id);
+    let mut fitted = Fitted {
+        machine: machine.id.clone(),
+        generation: machine.generation,
+        file: machine_file(&machine).unwrap_or(file).to_owned(),
+        provisioned: before.and_then(|fitted| fitted.provisioned),
+    };
+    fit::out(project, &machine, &mut fitted, desk, progress).await?;
+    progress.tell(&ReportInfo::Begun { stage: StageWord::Ready });
+    let waited = ready::wait(project, &machine, desk, progress).await?;
+    if !project.file.ready.is_empty() {
+        progress.tell(&ReportInfo::Ended { stage: StageWord::Ready, micros: waited });
+    }
+    project.notes.note(&fitted)?;
+    hooks::run(project, &project.file.hooks.post_start, "post_start")?;
+    Ok(machine)
+}
+
+/// The machine that goes on; none, if one has to be made.
+async fn keep_or_clear(
+    project: &Project,
+    found: Option<MachineInfo>,
+    file: &str,
+    desk: &Desk,
+    how: How,
+) -> Result<Option<MachineInfo>, Failure> {
+    let Some(machine) = found else { return Ok(None) };
+    if machine_file(&machine) == Some(file) {
+        return Ok(Some(machine));
+    }
+    let voice = &desk.voice;
+    match (machine.state, project.file.root) {
+        (MachineState::Running | MachineState::Paused | MachineState::Hibernated, _) => {
+            tell_of_change(&machine, file, desk, how);
+            Ok(Some(machine))
+        }
+        (_, Root::Persistent) => {
+            voice.say(
+                "the Machinefile has changed since this machine was made; its disk is kept as it is, \
+                       `machine reset` makes it anew",
+            );
+            Ok(Some(machine))
+        }
+        (_, Root::Ephemeral | Root::Readonly) => {
+            voice.say("the Machinefile has changed; the machine is made anew");
+            desk.link.ask(async |client| client.destroy(&machine.id, &mut |_| ()).await).await?;
+            project.notes.forget();
+            Ok(None)
+        }
+    }
+}
+
+fn machine_file(machine: &MachineInfo) -> Option<&str> {
+    machine.metadata.get(FILE)?.as_str()
+}
+
+/// A machine that runs goes on with the file that it was made for.
+fn tell_of_change(machine: &MachineInfo, file: &str, desk: &Desk, how: How) {
+    if how == How::Asked && machine_file(machine) != Some(file) {
+        desk.voice.say("the Machinefile has changed since this machine was made; `machine restart` applies it");
+    }
+}
+
+/// Whether this launch has all that the file said that the machine was made for.
+fn is_fitted(project: &Project, machine: &MachineInfo) -> bool {
+    let noted = project.notes.fitted();
+    machine.phase == MachinePhase::Running
+        && noted.is_some_and(|fitted| {
+            let file = machine_file(machine) == Some(fitted.file.as_str());
+            file && fitted.machine == machine.id && fitted.generation == machine.generation
+        })
+}
