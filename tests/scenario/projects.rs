@@ -195,6 +195,7 @@ fn a_file_is_checked_whole_and_a_copy_of_a_project_is_another() {
     let project = Project::new(&home, "file", "port: [1]\nmounts: [{host: ., guest: /etc}]\n");
     let ended = project.machine(&["start"]);
     assert_eq!(ended.code, 2, "{ended:?}");
+    assert_eq!(project.machine(&["run", "true"]).code, 125);
     for named in ["Machinefile:5:1: E002 unknown key 'port' (did you mean 'ports'?)", "E020"] {
         assert!(ended.stderr.contains(named), "{named}: {}", ended.stderr);
     }

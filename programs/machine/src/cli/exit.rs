@@ -118,6 +118,8 @@ impl Failure {
     /// As `run` and `exec` end on it: 126 and 127 as a shell has them, 124 for a timeout, else 125.
     pub(crate) fn of_a_command(self) -> Self {
         let exit = match &self {
+            // A file that was found wanting was told of already; a signal's code is the command's.
+            Self::Quiet { exit: USAGE | CONSENT_REFUSED } => OURS,
             Self::Quiet { exit } => *exit,
             Self::Told { detail, .. } => match (detail.shell_exit_code(), detail.code()) {
                 (Some(shell), _) => shell,
@@ -217,5 +219,8 @@ mod tests {
             assert_eq!(refused(code, reason).of_a_command().exit(), exit, "{code} {reason:?}");
         }
         assert_eq!(Failure::quiet(130).of_a_command().exit(), 130);
+        for ours in [USAGE, CONSENT_REFUSED] {
+            assert_eq!(Failure::quiet(ours).of_a_command().exit(), OURS);
+        }
     }
 }
