@@ -210,7 +210,14 @@ impl Gateway {
             self.ask_about_inherited();
             let more = self.tcp.settle(&mut self.shared.around(now));
             let wished = self.fulfil(now);
-            match self.link.send(&mut self.shared.outbox).trying("write the wire")? {
+            let sent = match self.link.send(&mut self.shared.outbox) {
+                // It went while we had something to say: its end would be read next.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Err(GatewayError::Unplugged);
+                }
+                sent => sent.trying("write the wire")?,
+            };
+            match sent {
                 Sent::All if more || wished == Wished::Something => {}
                 Sent::All | Sent::Some => break,
             }
