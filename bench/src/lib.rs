@@ -27,8 +27,10 @@ pub enum What {
     Crowd,
     /// Throughput, trips and connects, beside slirp and passt; what rules cost. Wants passt.
     Network,
-    /// A project: starts, commands, files in its folder, events of edits.
+    /// A project: starts, commands, events of edits.
     Project,
+    /// Many small files in a project's folder, beside the guest's own disk. Long.
+    Files,
     /// All of it.
     All,
 }
@@ -84,6 +86,9 @@ async fn measure(wish: &Wish, home: &home::Home, report: &mut report::Report) ->
     }
     if wants(What::Project) {
         project::measure(home, wish.count.unwrap_or(20), report).await?;
+    }
+    if wants(What::Files) {
+        project::measure_files(home, wish.count.unwrap_or(3), report).await?;
     }
     if wants(What::Crowd) {
         crowd::measure(home, wish.count.unwrap_or(100), report).await?;

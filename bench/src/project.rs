@@ -69,8 +69,14 @@ pub(crate) async fn measure(home: &Home, rounds: usize, report: &mut Report) -> 
     report.single("project: first start, of a template that is there", "ms", first.as_secs_f64() * 1000.0);
     starts(&project, rounds, report).await?;
     commands(&project, rounds * 5, report).await?;
-    files::measure(&project, 3, report).await?;
     watch::measure(&project, rounds, report).await?;
+    project.timed(&["destroy", "--yes"]).await.map(drop)
+}
+
+pub(crate) async fn measure_files(home: &Home, rounds: usize, report: &mut Report) -> anyhow::Result<()> {
+    let project = Project::lay(home)?;
+    project.timed(&["start"]).await?;
+    files::measure(&project, rounds, report).await?;
     project.timed(&["destroy", "--yes"]).await.map(drop)
 }
 

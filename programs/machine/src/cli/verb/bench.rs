@@ -51,8 +51,10 @@ enum Measured {
     Crowd,
     /// throughput, round trips and connects beside slirp and passt, and what rules cost; wants passt
     Network,
-    /// a project: starts, commands, files in its folder, events of edits
+    /// a project: starts, commands, events of edits
     Project,
+    /// many small files in a project's folder beside the guest's own disk; takes an hour
+    Files,
     /// all of it
     All,
 }
@@ -87,6 +89,7 @@ impl From<Measured> for What {
             Measured::Crowd => Self::Crowd,
             Measured::Network => Self::Network,
             Measured::Project => Self::Project,
+            Measured::Files => Self::Files,
             Measured::All => Self::All,
         }
     }
