@@ -53,7 +53,7 @@ enum Measured {
     Network,
     /// a project: starts, commands, events of edits
     Project,
-    /// many small files in a project's folder beside the guest's own disk; takes an hour
+    /// many small files in a project's folder beside the guest's own disk; long, no part of all
     Files,
     /// all of it
     All,
