@@ -1,8 +1,13 @@
 //! Where hosts come in: a virtio-serial port, or a unix socket. Moves bytes; reads none.
 //!
 //! ```text
-//! port:  no host ──host opens: the bell──▶ connected ──read gives nothing──▶ no host
+//! port:  gone ──the bell──▶ called ──bytes──▶ heard ──nothing to read, and no end──▶ there ──end──▶ gone
+//!          ▲                  │ end             │ end, for as long as GREETED
+//!          └──────────────────┴─────────────────┘
 //! ```
+//! The kernel tells of a host through another queue than its bytes, and later: a greeting may be read at a port that
+//! still reports its end. So the end counts only when it lasts.
+//!
 //! A host is waited for and not looked for: a guest that was restored answers at once, and one without a host
 //! sleeps.
 
@@ -12,7 +17,7 @@ use rustix::io::Errno;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::{UnixListener, UnixStream};
@@ -21,6 +26,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Should the kernel ever not ring.
 const LOOK_ANYWAY: Duration = Duration::from_secs(2);
+/// How long a host whose bytes came may be missing before it counts as one that left.
+const GREETED: Duration = Duration::from_secs(1);
 
 /// Where to serve.
 #[derive(Debug)]
@@ -98,8 +105,26 @@ pub(crate) struct Port {
 /// Whether somebody was there when we looked last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Host {
-    There,
     Gone,
+    /// The bell rang.
+    Called,
+    /// Its bytes came; the end was reported from then on.
+    Heard(Option<Instant>),
+    There,
+}
+
+impl Host {
+    /// How long an end that is reported now may still be one that is out of date; none if the host has left.
+    fn doubt(self, now: Instant) -> Option<(Self, Duration)> {
+        match self {
+            Self::Gone | Self::Called | Self::There => None,
+            Self::Heard(since) => {
+                let since = since.unwrap_or(now);
+                let left = GREETED.checked_sub(now.saturating_duration_since(since)).filter(|left| !left.is_zero())?;
+                Some((Self::Heard(Some(since)), left))
+            }
+        }
+    }
 }
 
 impl Port {
@@ -114,13 +139,20 @@ impl Port {
     /// Whether there really is one, the first read tells.
     async fn until_host(&mut self) -> io::Result<()> {
         match self.host {
-            Host::There => Ok(()),
+            Host::There | Host::Called | Host::Heard(_) => Ok(()),
             Host::Gone => {
-                self.host = Host::There;
+                self.host = Host::Called;
                 // Whoever comes is to be looked for even if the bell is broken.
                 (self.readable, self.writable) = (true, true);
                 tokio::time::timeout(LOOK_ANYWAY, self.ring()).await.unwrap_or(Ok(()))
             }
+        }
+    }
+
+    fn heard(&mut self) {
+        match self.host {
+            Host::There => {}
+            Host::Gone | Host::Called | Host::Heard(_) => self.host = Host::Heard(None),
         }
     }
 
@@ -137,12 +169,22 @@ impl Port {
         loop {
             if self.readable {
                 match rustix::io::read(&self.port, &mut *chunk) {
-                    Err(Errno::AGAIN) => self.readable = false,
-                    Ok(0) => {
-                        self.host = Host::Gone;
-                        return Ok(Moved::Read(0));
+                    Err(Errno::AGAIN) => (self.readable, self.host) = (false, Host::There),
+                    Ok(0) => match self.host.doubt(Instant::now()) {
+                        None => {
+                            self.host = Host::Gone;
+                            return Ok(Moved::Read(0));
+                        }
+                        Some((host, left)) => {
+                            self.host = host;
+                            tokio::time::timeout(left, self.ring()).await.unwrap_or(Ok(()))?;
+                            continue;
+                        }
+                    },
+                    read => {
+                        self.heard();
+                        return Ok(Moved::Read(read?));
                     }
-                    read => return Ok(Moved::Read(read?)),
                 }
             }
             if self.writable && !output.is_empty() {
@@ -227,7 +269,6 @@ mod tests {
     use super::*;
     use std::fs::File;
     use std::io::Write as _;
-    use std::time::Instant;
 
     /// A pipe with a name behaves like the port: hung up while nobody is at its other end.
     fn pipe() -> (tempfile::TempDir, PathBuf, OpenDoor) {
@@ -272,6 +313,42 @@ mod tests {
             assert_eq!(next.await, b"x");
             assert!(came.elapsed() < LOOK_ANYWAY / 2, "{:?}", came.elapsed());
         }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_is_reported_after_a_greeting_counts_only_when_it_lasts() {
+        let (_folder, path, mut door) = pipe();
+        let mut first = host(&path);
+        first.write_all(b"a").unwrap();
+        let mut transport = door.wait().await.unwrap().unwrap();
+        let mut chunk = [0; 16];
+        assert_eq!(transport.exchange(&mut chunk, &[]).await.unwrap(), Moved::Read(1));
+        // As when the kernel has not said yet that a host is there.
+        drop(first);
+        let asked = tokio::time::timeout(GREETED / 10, transport.exchange(&mut chunk, &[])).await;
+        assert!(asked.is_err(), "the host may yet be there");
+        let mut again = host(&path);
+        again.write_all(b"b").unwrap();
+        assert_eq!(transport.exchange(&mut chunk, &[]).await.unwrap(), Moved::Read(1));
+        // Now it is seen that one is there.
+        let asked = tokio::time::timeout(Duration::ZERO, transport.exchange(&mut chunk, &[])).await;
+        assert!(asked.is_err());
+        drop(again);
+        let left = Instant::now();
+        assert_eq!(transport.exchange(&mut chunk, &[]).await.unwrap(), Moved::Read(0));
+        assert!(left.elapsed() < GREETED, "{:?}", left.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_host_that_greets_and_leaves_has_left() {
+        let (_folder, path, mut door) = pipe();
+        host(&path).write_all(b"a").unwrap();
+        let mut transport = door.wait().await.unwrap().unwrap();
+        let mut chunk = [0; 16];
+        assert_eq!(transport.exchange(&mut chunk, &[]).await.unwrap(), Moved::Read(1));
+        let left = Instant::now();
+        assert_eq!(transport.exchange(&mut chunk, &[]).await.unwrap(), Moved::Read(0));
+        assert!(left.elapsed() < LOOK_ANYWAY, "{:?}", left.elapsed());
     }
 
     #[tokio::test]
