@@ -147,7 +147,12 @@ pub struct Woken {
 /// Come to rest, so that the guest can be kept. Answered by `Settled`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct Settle {}
+pub struct Settle {
+    /// Certificate authorities that the guest trusts from now on, as in `WakeAs`: a machine that is woken with the
+    /// same ones has them already. `None` leaves it as it is.
+    #[n(0)]
+    pub certificate_authorities: Option<Vec<String>>,
+}
 
 /// The guest rests: what was to be written is on its disk.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]

@@ -141,7 +141,7 @@ fn waking_requests() -> Vec<Request> {
         root_bytes: None,
         ..full_waking()
     };
-    vec![full_waking().into(), spare.into(), Settle {}.into()]
+    vec![full_waking().into(), spare.into(), Settle { certificate_authorities: None }.into()]
 }
 
 fn trusting() -> Request {
@@ -163,6 +163,7 @@ fn waking_keeps_its_bytes() {
         check(&request.encode(), golden);
     }
     check(&trusting().encode(), GOLDEN[37]);
+    check(&Request::from(Settle { certificate_authorities: Some(vec!["c".into()]) }).encode(), GOLDEN[38]);
     for (answer, golden) in waking_answers().iter().zip(&GOLDEN[32..34]) {
         check(&answer.encode(), golden);
     }
@@ -210,7 +211,7 @@ fn unknown_fields_are_skipped() {
 }
 
 /// Session messages, then requests, answers and controls, in the order of the tests; then what was added.
-const GOLDEN: [&str; 38] = [
+const GOLDEN: [&str; 39] = [
     "8201a4000101010207036131",
     "8202a60001010702613103616204616b0500",
     "8204a1006162",
@@ -249,4 +250,5 @@ const GOLDEN: [&str; 38] = [
     "82181fa20018350101",
     "82186ba0",
     "82181dad00616d0101020103020440056168066169074602000000000108a400440a00020f01181802440a00020203440a00020309a00a800b040c816163",
+    "82181ea100816163",
 ];

@@ -225,12 +225,13 @@ impl GuestLink {
         Ok(woken)
     }
 
-    /// Brings the guest to rest, so that it can be kept.
+    /// Brings the guest to rest, so that it can be kept, trusting these certificate authorities.
     ///
     /// # Errors
     /// If the guest cannot, or the link is down.
-    pub async fn settle(&self) -> Result<Settled, GuestError> {
-        let Answer::Settled(settled) = self.last("settle", Settle {}).await? else {
+    pub async fn settle(&self, authorities: Vec<String>) -> Result<Settled, GuestError> {
+        let settle = Settle { certificate_authorities: Some(authorities) };
+        let Answer::Settled(settled) = self.last("settle", settle).await? else {
             return Err(GuestError::Unexpected { question: "settle" });
         };
         Ok(settled)

@@ -52,8 +52,8 @@ impl core::Guest for Linked {
         Ok(waking::to_woken(woken))
     }
 
-    async fn settle(&self) -> Result<Settled, core::GuestError> {
-        waking::to_settled(self.0.settle().await?)
+    async fn settle(&self, authorities: &[String]) -> Result<Settled, core::GuestError> {
+        waking::to_settled(self.0.settle(authorities.to_vec()).await?)
     }
 
     async fn exec(&self, request: core::ExecRequest) -> Result<Box<dyn core::GuestProcess>, core::GuestError> {

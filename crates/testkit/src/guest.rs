@@ -23,7 +23,7 @@ impl Guest for FakeGuest {
     async fn wake_as(&self, _awakening: &Awakening) -> Result<Woken, GuestError> {
         Ok(Woken::default())
     }
-    async fn settle(&self) -> Result<Settled, GuestError> {
+    async fn settle(&self, _authorities: &[String]) -> Result<Settled, GuestError> {
         Ok(Settled::default())
     }
     async fn measure(&self) -> Result<Vitals, GuestError> {

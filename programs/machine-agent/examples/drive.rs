@@ -23,7 +23,7 @@ async fn main() {
 async fn obey(link: &GuestLink, word: &str) {
     let began = Instant::now();
     match word.split_once('=').unwrap_or((word, "")) {
-        ("settle", _) => println!("{:?} {:?}", link.settle().await.unwrap(), began.elapsed()),
+        ("settle", _) => println!("{:?} {:?}", link.settle(Vec::new()).await.unwrap(), began.elapsed()),
         ("wake" | "boot" | "bare" | "trust", _) => {
             println!("{:?} {:?}", link.wake_as(waking(word)).await, began.elapsed());
         }

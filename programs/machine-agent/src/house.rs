@@ -99,7 +99,7 @@ async fn work(house: House, request: Request, line: Line, arrived: Instant) {
         Request::Measure(_) => Ok(Answer::Measured(measure::measure())),
         Request::PowerOff(off) => house.power.off(off.grace_ms).await,
         Request::WakeAs(wake) => return house.life.wake(wake, arrived, line.teller),
-        Request::Settle(_) => return house.life.settle(line.teller),
+        Request::Settle(settle) => return house.life.settle(settle, line.teller),
         Request::Mount(mount) => share::mount(mount).await,
         Request::Unmount(unmount) => share::unmount(unmount).await,
         Request::Touch(touch) => share::touch(touch).await,

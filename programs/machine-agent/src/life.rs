@@ -8,8 +8,8 @@
 use crate::line::Teller;
 use crate::power::Init;
 use crate::settle::settle;
-use crate::wake::{Before, Resting, Waking, World, parse, wake};
-use machine_agent_protocol::{Failed, FailureCode, WakeAs};
+use crate::wake::{Before, Rest, Resting, Waking, World, parse, parse_rest, wake};
+use machine_agent_protocol::{Failed, FailureCode, Settle, WakeAs};
 use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 
@@ -18,7 +18,7 @@ const ORDERS: usize = 4;
 
 enum Wish {
     Wake(Box<Waking>),
-    Settle,
+    Settle(Rest),
 }
 
 struct Order {
@@ -51,8 +51,11 @@ impl Life {
     }
 
     /// Comes to rest, and tells the host so.
-    pub(crate) fn settle(&self, teller: Teller) {
-        self.ask(Wish::Settle, teller);
+    pub(crate) fn settle(&self, settle: Settle, teller: Teller) {
+        match parse_rest(settle) {
+            Ok(rest) => self.ask(Wish::Settle(rest), teller),
+            Err(failed) => refuse(failed, teller),
+        }
     }
 
     /// What the guest's boot id is, and becomes.
@@ -93,9 +96,9 @@ async fn live(mut inbox: mpsc::Receiver<Order>, world: World) {
                     resting.rise().await;
                 }
             }
-            Wish::Settle => {
+            Wish::Settle(rest) => {
                 let last = std::mem::replace(&mut before, Before::Nothing);
-                match settle(&world, last).await {
+                match settle(&world, last, rest).await {
                     Ok((settled, resting)) => {
                         before = Before::Rested(Box::new(resting));
                         teller.finish(settled).await;

@@ -4,10 +4,11 @@
 //! A guest that goes on after it works as before, but has no name in its files, no IPv6 and no environment until
 //! it is woken.
 
+use crate::authorities::Trusted;
 use crate::exec::stdio;
 use crate::failure::failed;
 use crate::house::DefaultEnv;
-use crate::wake::{Before, Resting, World, keys};
+use crate::wake::{Before, Rest, Resting, World, keys};
 use crate::{content, grow, script, secrets, users};
 use machine_agent_protocol::{Failed, Settled};
 use std::path::Path;
@@ -25,16 +26,20 @@ const QUIET_LOOKS: u32 = 3;
 const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Rests, and answers what a machine made of this guest needs of its own.
-pub(crate) async fn settle(world: &World, before: Before) -> Result<(Settled, Resting), Failed> {
+pub(crate) async fn settle(world: &World, before: Before, rest: Rest) -> Result<(Settled, Resting), Failed> {
     grow::settle().await;
     for path in LEFTOVERS {
         content::remove(Path::new(path)).map_err(|error| failed(format_args!("cannot remove {path}"), &error))?;
     }
     secrets::drop_all().await?;
     world.env.send_replace(DefaultEnv::new());
+    let mut trusted = Trusted::of_guest();
+    if let Some(wanted) = rest.authorities {
+        trusted.become_these(wanted)?;
+    }
     let mut resting = match before {
-        Before::Rested(resting) => (*resting).turn_over()?,
-        Before::Nothing | Before::Woke(..) => Resting::lie_down()?,
+        Before::Rested(resting) => (*resting).turn_over(trusted)?,
+        Before::Nothing | Before::Woke(..) => Resting::lie_down(trusted)?,
     };
     let ssh_host_keys = keys::kinds(Path::new(keys::FOLDER));
     run_nothing(world).await;

@@ -21,8 +21,9 @@ pub trait Guest: Send + Sync {
     /// Makes the guest a machine: identity, time, chance. Nothing else is asked of it before.
     async fn wake_as(&self, awakening: &Awakening) -> Result<Woken, GuestError>;
 
-    /// Brings it to rest, so that it can be kept: what is to be written is on its disk.
-    async fn settle(&self) -> Result<Settled, GuestError>;
+    /// Brings it to rest, so that it can be kept: what is to be written is on its disk, and it trusts these
+    /// certificate authorities, which machines made of it need not be told of.
+    async fn settle(&self, authorities: &[String]) -> Result<Settled, GuestError>;
 
     /// Starts a command.
     async fn exec(&self, request: ExecRequest) -> Result<Box<dyn GuestProcess>, GuestError>;

@@ -63,7 +63,7 @@ impl LocalProvider {
         let (guest, (), ()) =
             tokio::try_join!(self.first_answer(&plan.id, &vmm, self.boot_patience(plan)), network, shares)?;
         progress.tell(Report::Ended(StageTime::new(Stage::Boot, begun.elapsed())));
-        Ok(Started { guest, origin: Origin::Boot, ssh_host_keys: Vec::new(), grows: false })
+        Ok(Started { guest, origin: Origin::Boot, ssh_host_keys: Vec::new(), grows: false, kept: None })
     }
 
     /// A launch of a machine, with what its VMM needs beside it.

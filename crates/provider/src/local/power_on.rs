@@ -38,6 +38,8 @@ pub(super) struct Started {
     pub(super) ssh_host_keys: Vec<String>,
     /// Whether its root disk may be larger than its file system.
     pub(super) grows: bool,
+    /// The image that it was made from just now.
+    pub(super) kept: Option<Kept>,
 }
 
 /// Why a machine was not made from an image.
@@ -70,6 +72,8 @@ impl LocalProvider {
             progress.tell(Report::Told(Stage::Agent, format!("a resume hook failed: {hook}")));
         }
         self.seats.keep_guest(&plan.id, plan.generation, started.guest);
+        // Not before: it takes the processors that the guest's first moments need.
+        started.kept.into_iter().for_each(|kept| self.make_spare_of(plan, kept));
         progress.tell(Report::Ended(StageTime::new(Stage::Agent, answered.elapsed())));
         Ok(())
     }
@@ -98,7 +102,7 @@ impl LocalProvider {
         progress.tell(Report::Ended(StageTime::new(stage, begun.elapsed())));
         let ssh_host_keys =
             if origin == Origin::Image { Lent::ssh_host_keys(&self.lent_folder(plan)) } else { Vec::new() };
-        Ok(Started { guest, origin, ssh_host_keys, grows: origin == Origin::Image })
+        Ok(Started { guest, origin, ssh_host_keys, grows: origin == Origin::Image, kept: None })
     }
 
     async fn start(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, ProviderError> {
@@ -122,7 +126,9 @@ impl LocalProvider {
     async fn by_image(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, NoImage> {
         let mut last = None;
         for _ in 0..RESTORES {
-            let recipe = self.recipe(&Shape::of(&plan.spec), plan.spec.disk).await.map_err(NoImage::Hopeless)?;
+            let authorities = self.authorities_for(plan).await.map_err(NoImage::Hopeless)?;
+            let recipe = self.recipe(&Shape::of(&plan.spec), plan.spec.disk, authorities).await;
+            let recipe = recipe.map_err(NoImage::Hopeless)?;
             let kept = self.image_of(recipe, progress).await.map_err(hopeless_or_not)?;
             match self.restore(plan, &kept, progress).await {
                 Ok(started) => return Ok(started),

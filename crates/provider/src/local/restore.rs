@@ -53,10 +53,9 @@ impl LocalProvider {
         let network = self.network_is_ready(plan);
         let (guest, (), ()) =
             tokio::try_join!(self.first_answer(&plan.id, &vmm, self.boot_patience(plan)), running, network)?;
-        self.make_spare_of(plan, kept);
         progress.tell(Report::Ended(StageTime::new(Stage::Restore, begun.elapsed())));
         let ssh_host_keys = kept.manifest.ssh_host_keys.clone();
-        Ok(Started { guest, origin: Origin::Image, ssh_host_keys, grows: larger.is_some() })
+        Ok(Started { guest, origin: Origin::Image, ssh_host_keys, grows: larger.is_some(), kept: Some(kept.clone()) })
     }
 
     /// Its own names of the image's parts; of the memory a copy, if others must see what it writes.
@@ -71,9 +70,9 @@ impl LocalProvider {
     }
 
     /// The next machine with folders of the host finds its copy of the memory made.
-    fn make_spare_of(&self, plan: &MachinePlan, kept: &Kept) {
+    pub(super) fn make_spare_of(&self, plan: &MachinePlan, kept: Kept) {
         if !plan.spec.mounts.is_empty() {
-            self.store.spare_apart(kept.clone());
+            self.store.spare_apart(kept);
         }
     }
 

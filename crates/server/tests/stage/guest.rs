@@ -58,7 +58,7 @@ impl Guest for TestGuest {
         Ok(Woken::default())
     }
 
-    async fn settle(&self) -> Result<Settled, GuestError> {
+    async fn settle(&self, _authorities: &[String]) -> Result<Settled, GuestError> {
         Ok(Settled::default())
     }
 

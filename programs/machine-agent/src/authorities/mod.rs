@@ -13,7 +13,9 @@ mod bundle;
 mod subject;
 
 use crate::content;
+use crate::failure::failed;
 use crate::house::DefaultEnv;
+use machine_agent_protocol::Failed;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::symlink;
@@ -31,30 +33,74 @@ const LISTS: [&str; 3] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"];
 /// Beside its own list.
 const MORE: &str = "NODE_EXTRA_CA_CERTS";
 
+/// What a guest trusts of a host's.
+#[derive(Debug, Clone)]
+pub(crate) struct Trusted {
+    trust: Trust,
+    /// Those that were added to its own.
+    held: Vec<String>,
+    /// Those that it was told of; unknown what, before anybody told it.
+    told: Option<Vec<String>>,
+    /// Where programs are told to look.
+    variables: DefaultEnv,
+}
+
+impl Trusted {
+    /// As its disk says.
+    pub(crate) fn of_guest() -> Self {
+        Self::of(Trust::below(Path::new("/")))
+    }
+
+    fn of(trust: Trust) -> Self {
+        Self { held: trust.held(), trust, told: None, variables: DefaultEnv::new() }
+    }
+
+    /// Whether these are trusted, and no others.
+    pub(crate) fn is(&self, wanted: &[String]) -> bool {
+        match &self.told {
+            Some(told) => told == wanted,
+            None => self.held.is_empty() && wanted.is_empty(),
+        }
+    }
+
+    /// Where programs are told to look.
+    pub(crate) fn variables(&self) -> &DefaultEnv {
+        &self.variables
+    }
+
+    /// Trusts these in place of those before.
+    pub(crate) fn become_these(&mut self, wanted: Vec<String>) -> Result<(), Failed> {
+        if self.is(&wanted) {
+            return Ok(());
+        }
+        self.told = None;
+        let replaced = self.trust.replace(&self.held, &wanted);
+        replaced.map_err(|error| failed("cannot trust the host's certificate authorities", &error))?;
+        (self.held, self.variables) = (self.trust.held(), self.trust.environment(&wanted));
+        self.told = Some(wanted);
+        Ok(())
+    }
+}
+
 /// Where a guest keeps what it trusts.
-#[derive(Debug)]
-pub(crate) struct Trust {
+#[derive(Debug, Clone)]
+struct Trust {
     local: PathBuf,
     certs: PathBuf,
 }
 
 impl Trust {
-    /// The guest's own.
-    pub(crate) fn of_guest() -> Self {
-        Self::below(Path::new("/"))
-    }
-
     fn below(root: &Path) -> Self {
         Self { local: root.join("usr/local/share/ca-certificates"), certs: root.join("etc/ssl/certs") }
     }
 
     /// The authorities of the host that were added before.
-    pub(crate) fn held(&self) -> Vec<String> {
+    fn held(&self) -> Vec<String> {
         (1..).map_while(|number| fs::read_to_string(self.file(number)).ok()).collect()
     }
 
     /// Trusts these in place of those that were added before.
-    pub(crate) fn replace(&self, held: &[String], wanted: &[String]) -> io::Result<()> {
+    fn replace(&self, held: &[String], wanted: &[String]) -> io::Result<()> {
         let list = self.list();
         let has = match fs::read_to_string(&list) {
             Ok(text) => Some(text),
@@ -85,7 +131,7 @@ impl Trust {
     }
 
     /// What programs are told that do not look where the guest's own do.
-    pub(crate) fn environment(&self, wanted: &[String]) -> DefaultEnv {
+    fn environment(&self, wanted: &[String]) -> DefaultEnv {
         if wanted.is_empty() {
             return DefaultEnv::new();
         }
@@ -193,6 +239,24 @@ mod tests {
         let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn what_is_trusted_already_is_not_looked_at_again() {
+        let (folder, trust) = guest();
+        let mut trusted = Trusted::of(trust);
+        assert!(trusted.is(&[]), "nothing was added to its own");
+        let wanted = texts(&[PLAIN]);
+        assert!(!trusted.is(&wanted));
+        trusted.become_these(wanted.clone()).unwrap();
+        assert!(trusted.is(&wanted) && !trusted.is(&[]));
+        assert!(trusted.variables().contains_key(MORE));
+        let list = folder.path().join("etc/ssl/certs/ca-certificates.crt");
+        fs::write(&list, "changed since").unwrap();
+        trusted.become_these(wanted).unwrap();
+        assert_eq!(fs::read_to_string(&list).unwrap(), "changed since");
+        trusted.become_these(Vec::new()).unwrap();
+        assert!(trusted.is(&[]) && trusted.variables().is_empty());
     }
 
     fn check(trust: &Trust, wanted: &[&str]) {

@@ -2,8 +2,8 @@
 //! not be, since all of it is on the time of whoever waits for the machine.
 //!
 //! ```text
-//! clock ──▶ chance ──▶ boot id ──▶ memory over a read-only root ──▶ names ──▶ network ──▶ SSH keys, authorities
-//! ──▶ disk ──▶ the host's folders ──▶ root read-only ──▶ hooks ──▶ environment ──▶ answer
+//! clock ──▶ chance ──▶ boot id ──▶ memory over a read-only root ──▶ names ──▶ network ──▶ SSH keys
+//! ──▶ authorities, beside disk and the host's folders ──▶ root read-only ──▶ hooks ──▶ environment ──▶ answer
 //! ```
 //! A failure ends it there; told again, it begins at the clock. Only hooks cannot fail it.
 
@@ -14,16 +14,16 @@ mod notices;
 mod parse;
 mod resting;
 
-use crate::authorities::Trust;
+use crate::authorities::Trusted;
 use crate::failure::failed;
 use crate::house::DefaultEnv;
 use crate::network::{self, NetworkError};
 use crate::plate::Plate;
 use crate::reaper::Reaper;
-use crate::{grow, identity, read_only_root, share};
+use crate::{grow, identity, read_only_root, rights, share};
 pub(crate) use boot_id::TOLD as BOOT_ID;
 use machine_agent_protocol::{Failed, FailureCode, WakeOrigin, WakeRoot, Woken};
-pub(crate) use parse::{Waking, Which, parse};
+pub(crate) use parse::{Rest, Waking, Which, parse, parse_rest};
 pub(crate) use resting::Resting;
 use std::borrow::Cow;
 use std::io::Read as _;
@@ -66,6 +66,10 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
         Some(resting) => identity::stir(&resting.chance, &waking.entropy)?,
         None => identity::stir(&identity::chance()?, &waking.entropy)?,
     }
+    if let (Some(resting), false) = (&mut resting, waking.mounts.is_empty()) {
+        // Devices are taken up meanwhile.
+        resting.listen();
+    }
     let mounts = u32::try_from(waking.mounts.len()).ok().filter(|mounts| *mounts > 0);
     let root = waking.root;
     let life = Life::of(waking.which.origin, woken.as_deref());
@@ -83,8 +87,9 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
     if replaced.map_err(|error| failed("cannot replace the SSH host keys", &error))? == keys::Replaced::Some {
         keys::tell_daemon();
     }
-    trust(&mut waking, resting.as_mut().map(|resting| &mut resting.authorities))?;
-    lay_out(&mut waking, resting.as_deref_mut().map(|resting| &mut **resting)).await?;
+    let trusting = trust(waking.authorities.take(), resting.as_mut().map(|resting| &mut resting.trusted));
+    let (variables, ()) = tokio::try_join!(trusting, lay_out(&mut waking))?;
+    seal(waking.root).await?;
     let failed_hooks = match (life, woken) {
         (Life::Same, Some(woken)) => woken.failed_hooks.clone(),
         (Life::Same, None) => Vec::new(),
@@ -93,23 +98,29 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
             hooks::run(&world.reaper, &hooks, &waking).await
         }
     };
+    // Unless the machine says otherwise.
+    for (name, value) in variables {
+        waking.env.entry(name).or_insert(value);
+    }
     world.env.send_replace(waking.env);
     Ok(Woken { failed_hooks, mounts, root })
 }
 
-/// The disk, the host's folders, and then nothing is written to the root any more, if so asked.
-async fn lay_out(waking: &mut Waking, resting: Option<&mut Resting>) -> Result<(), Failed> {
+/// The disk, and the host's folders.
+async fn lay_out(waking: &mut Waking) -> Result<(), Failed> {
     // One that is sealed was grown before.
     if let Some(bytes) = waking.root_bytes.filter(|_| !read_only_root::is_sealed()) {
         grow::to(bytes).await?;
     }
-    if let (Some(resting), false) = (resting, waking.mounts.is_empty()) {
-        resting.listen();
-    }
     for place in std::mem::take(&mut waking.mounts) {
         share::ready(place).await?;
     }
-    match waking.root {
+    Ok(())
+}
+
+/// Nothing is written to the root any more, if so asked.
+async fn seal(root: Option<WakeRoot>) -> Result<(), Failed> {
+    match root {
         Some(WakeRoot::ReadOnly) => read_only_root::seal().await,
         Some(WakeRoot::Writable) | None => Ok(()),
     }
@@ -139,25 +150,24 @@ fn renew_boot_id(world: &World, plate: Option<&mut Plate>, waking: &Waking) -> R
     Ok(())
 }
 
-/// The guest trusts what the host does, and commands are told where that is, unless the machine says otherwise.
-fn trust(waking: &mut Waking, known: Option<&mut Vec<String>>) -> Result<(), Failed> {
-    let Some(wanted) = &waking.authorities else { return Ok(()) };
-    let trust = Trust::of_guest();
-    let mut found = Vec::new();
-    let held = known.unwrap_or_else(|| {
-        found = trust.held();
-        &mut found
-    });
-    if !(held.is_empty() && wanted.is_empty()) {
-        let replaced = trust.replace(held, wanted);
-        replaced.map_err(|error| failed("cannot trust the host's certificate authorities", &error))?;
-        // Told again, it begins with what there is now.
-        *held = trust.held();
-    }
-    for (name, value) in trust.environment(wanted) {
-        waking.env.entry(name).or_insert(value);
-    }
-    Ok(())
+/// The guest trusts what the host does. Where it did not come to rest so, its disk is cold: hence beside the loop.
+async fn trust(wanted: Option<Vec<String>>, known: Option<&mut Trusted>) -> Result<DefaultEnv, Failed> {
+    let Some(wanted) = wanted else { return Ok(DefaultEnv::new()) };
+    let mut trusted = match &known {
+        Some(known) if known.is(&wanted) => return Ok(known.variables().clone()),
+        Some(known) => Some((**known).clone()),
+        None => None,
+    };
+    let trusted = rights::with(None, move || {
+        let mut trusted = trusted.take().unwrap_or_else(Trusted::of_guest);
+        trusted.become_these(wanted)?;
+        Ok(trusted)
+    })
+    .await?;
+    let variables = trusted.variables().clone();
+    // Told again, it begins with what there is now.
+    known.into_iter().for_each(|known| known.clone_from(&trusted));
+    Ok(variables)
 }
 
 /// The host's own random bytes, if it gave more than the kernel's chance needs; nobody else ever had them.

@@ -7,7 +7,7 @@ use crate::house::DefaultEnv;
 use crate::identity::{check_hostname, check_machine_id};
 use crate::network::Address;
 use crate::share::{self, Place};
-use machine_agent_protocol::{Failed, HostKey, Mount, WakeAddress, WakeAs, WakeOrigin, WakeRoot};
+use machine_agent_protocol::{Failed, HostKey, Mount, Settle, WakeAddress, WakeAs, WakeOrigin, WakeRoot};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -96,6 +96,18 @@ pub(crate) fn parse(wake: WakeAs, arrived: Instant) -> Result<Waking, Failed> {
         mounts: mounts(wake.mounts.unwrap_or_default())?,
         root: wake.root,
     })
+}
+
+/// What a guest at rest shall hold.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    /// Certificate authorities that it trusts; those that it does, if none are said.
+    pub(crate) authorities: Option<Vec<String>>,
+}
+
+/// Reads what the host said about resting.
+pub(crate) fn parse_rest(settle: Settle) -> Result<Rest, Failed> {
+    Ok(Rest { authorities: settle.certificate_authorities.map(authorities).transpose()? })
 }
 
 fn check_id(id: &str) -> Result<(), Failed> {

@@ -7,7 +7,7 @@
 
 use super::notices::HeldBack;
 use super::{boot_id, hooks};
-use crate::authorities::Trust;
+use crate::authorities::Trusted;
 use crate::console::say;
 use crate::failure::failed;
 use crate::identity::Plates;
@@ -41,31 +41,36 @@ pub(crate) struct Resting {
     /// The hooks that there are.
     pub(super) hooks: Vec<PathBuf>,
     /// The certificate authorities that a host added.
-    pub(super) authorities: Vec<String>,
+    pub(super) trusted: Trusted,
     /// What the platform may have to tell.
     held_back: HeldBack,
 }
 
 impl Resting {
     /// Told to rest once more: a card that rests still does, and the platform is still not heard.
-    pub(crate) fn turn_over(self) -> Result<Self, Failed> {
+    pub(crate) fn turn_over(self, trusted: Trusted) -> Result<Self, Failed> {
         let Self { chance, card, held_back, .. } = self;
-        Self::with(chance, card, held_back)
+        Self::with(chance, card, trusted, held_back)
     }
 
-    pub(crate) fn lie_down() -> Result<Self, Failed> {
+    pub(crate) fn lie_down(trusted: Trusted) -> Result<Self, Failed> {
         let card = network::Resting::lie_down().map_err(|error| failed("cannot put the network to rest", &error))?;
-        Self::with(identity::chance()?, card, HeldBack::all())
+        Self::with(identity::chance()?, card, trusted, HeldBack::all())
     }
 
-    fn with(chance: File, card: Option<network::Resting>, held_back: HeldBack) -> Result<Self, Failed> {
+    fn with(
+        chance: File,
+        card: Option<network::Resting>,
+        trusted: Trusted,
+        held_back: HeldBack,
+    ) -> Result<Self, Failed> {
         Ok(Self {
             chance,
             boot_id: boot_id::plate().map_err(|error| failed("cannot tell the boot id", &error))?,
             plates: Plates::lie_down()?,
             card,
             hooks: hooks::all(),
-            authorities: Trust::of_guest().held(),
+            trusted,
             held_back,
         })
     }

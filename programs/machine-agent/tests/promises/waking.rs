@@ -35,7 +35,7 @@ async fn somebody_elses_system_is_not_renamed_and_not_put_to_rest() {
     let link = agent.link().await;
     let before = std::fs::read("/proc/sys/kernel/hostname").unwrap();
     check_refused(link.wake_as(sound()).await, FailureCode::Unsupported);
-    check_refused(link.settle().await, FailureCode::Unsupported);
+    check_refused(link.settle(Vec::new()).await, FailureCode::Unsupported);
     assert_eq!(std::fs::read("/proc/sys/kernel/hostname").unwrap(), before);
     link.ping().await.unwrap();
 }

@@ -46,6 +46,8 @@ const SPARE: u64 = 64 << 20;
 pub(crate) struct Recipe {
     pub(crate) key: Key,
     pub(crate) parts: BootParts,
+    /// Certificate authorities that its guest trusts, whose digest is in the key.
+    pub(crate) authorities: Vec<String>,
     pub(crate) warm_up: Option<String>,
 }
 
@@ -133,7 +135,7 @@ impl LocalProvider {
         }
         let begun = Instant::now();
         progress.tell(Report::Begun(Stage::Keep));
-        let settled = self.in_time(builder, guest.settle(), self.settings.boot_timeout).await?;
+        let settled = self.in_time(builder, guest.settle(&recipe.authorities), self.settings.boot_timeout).await?;
         drop(guest);
         self.seats.forget_guest(builder);
         tokio::time::sleep(FAREWELL).await;

@@ -12,8 +12,11 @@ use super::digest;
 pub(crate) struct Key {
     /// What machines it serves. The template's digest names its kernel and its root disk, too.
     pub(crate) shape: Shape,
-    /// The root disk as the guest sees it: one of two sizes, see `Recipe`.
+    /// The root disk as the guest sees it: one of few sizes, see `Recipe`.
     pub(crate) disk: MiB,
+    /// What certificate authorities of this host its guest trusts; none, if it trusts its own only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) authorities: Option<Digest>,
     /// The initramfs, with the agent in it.
     pub(crate) initramfs: Digest,
     /// The VMM, the accelerator and the devices.
@@ -35,7 +38,8 @@ impl Key {
 
     /// Whether both serve the same machines, if only they could.
     pub(crate) fn is_sibling(&self, other: &Self) -> bool {
-        (&self.shape, self.disk) == (&other.shape, other.disk)
+        let serves = |key: &Self| (key.shape.clone(), key.disk, key.authorities.is_some());
+        serves(self) == serves(other)
     }
 
     /// What differs, for people: the name of each fact, and both values where they are short.
@@ -45,11 +49,12 @@ impl Key {
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
-        let Self { shape, disk, initramfs, hypervisor } = self;
+        let Self { shape, disk, authorities, initramfs, hypervisor } = self;
         // Processors and memory are among the hypervisor's facts.
         let ours = [
             ("template", shape.template.to_string()),
             ("disk", disk.to_string()),
+            ("certificate authorities", authorities.as_ref().map(ToString::to_string).unwrap_or_default()),
             ("initramfs", initramfs.to_string()),
         ];
         ours.into_iter().chain(hypervisor.facts()).collect()

@@ -34,26 +34,42 @@ use super::{LocalProvider, blocking, of_io};
 
 /// The disk of a machine whose maker did not say otherwise.
 const USUAL_DISK: MiB = MiB(10 * 1024);
+/// The disk of a project whose file does not say otherwise.
+const PROJECTS_DISK: MiB = MiB(20 * 1024);
 
 pub(crate) use bake::Recipe;
 pub(crate) use lent::Lent;
 pub(crate) use store::{Check, ImageStore, Kept};
 
 impl LocalProvider {
-    /// What an image depends on here and now, of this shape and for disks of at least this size.
+    /// What an image depends on here and now, of this shape, for disks of at least this size, and for guests that trust
+    /// these certificate authorities beside their own.
     ///
-    /// Growing a file system is much of the work of a restored guest, and most machines have the usual disk.
-    /// So an image's disk has the usual size; smaller disks grow from an image with the template's own.
-    pub(crate) async fn recipe(&self, shape: &Shape, disk: MiB) -> Result<Recipe, ProviderError> {
+    /// Growing a file system is much of the work of a restored guest, and most machines have a usual disk.
+    /// So an image's disk has the largest usual size that fits; disks smaller than all of them grow from an image
+    /// with the template's own.
+    pub(crate) async fn recipe(
+        &self,
+        shape: &Shape,
+        disk: MiB,
+        authorities: Vec<String>,
+    ) -> Result<Recipe, ProviderError> {
         let ready = self.host.ready().await?;
         let parts = self.images.parts(&shape.template).await?;
         // Nothing of the machine is part of what its memory depends on: any will do.
         let nobody = MachineId::from_entropy(&[0; machine_core::id::ID_ENTROPY]);
         let plan = self.builder_plan(&nobody, shape, &parts, std::path::Path::new("/"))?;
         let hypervisor = ready.ingredients(&plan)?;
-        let disk = if disk >= USUAL_DISK { USUAL_DISK.max(parts.root_size) } else { parts.root_size };
-        let key = Key { shape: shape.clone(), disk, initramfs: parts.initramfs_digest.clone(), hypervisor };
-        Ok(Recipe { key, parts, warm_up: None })
+        let usual = [PROJECTS_DISK, USUAL_DISK].into_iter().find(|usual| (parts.root_size..=disk).contains(usual));
+        let disk = usual.unwrap_or(parts.root_size);
+        let key = Key {
+            shape: shape.clone(),
+            disk,
+            authorities: (!authorities.is_empty()).then(|| digest::of_bytes(authorities.concat().as_bytes())),
+            initramfs: parts.initramfs_digest.clone(),
+            hypervisor,
+        };
+        Ok(Recipe { key, parts, authorities, warm_up: None })
     }
 
     /// The image of a recipe, found or made. What was wrong with one that was there is told.
@@ -98,7 +114,12 @@ impl LocalProvider {
             Ok(None) => return Ok(None),
             Err(damage) => return Ok(Some(unreadable(id, damage.to_string()))),
         };
-        let fitness = match self.recipe(&kept.manifest.key.shape, kept.manifest.key.disk).await {
+        let key = &kept.manifest.key;
+        let authorities = match key.authorities {
+            Some(_) => self.authorities().await?,
+            None => Vec::new(),
+        };
+        let fitness = match self.recipe(&key.shape, key.disk, authorities).await {
             Ok(now) if now.key == kept.manifest.key => Fitness::Fit,
             Ok(now) => Fitness::Stale(kept.manifest.key.differences(&now.key)),
             Err(error) => Fitness::Stale(vec![error.to_string()]),
@@ -128,7 +149,8 @@ pub(crate) enum Freshly {
 #[async_trait]
 impl MemoryImages for LocalProvider {
     async fn build(&self, wish: &ImageWish, progress: &Progress) -> Result<MemoryImage, ProviderError> {
-        let recipe = Recipe { warm_up: wish.warm_up.clone(), ..self.recipe(&wish.shape, USUAL_DISK).await? };
+        let recipe =
+            Recipe { warm_up: wish.warm_up.clone(), ..self.recipe(&wish.shape, USUAL_DISK, Vec::new()).await? };
         let found = self.sound_image(&recipe.key, progress).await?;
         if let Some(kept) = found
             && !wish.anew

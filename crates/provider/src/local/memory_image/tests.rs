@@ -23,6 +23,7 @@ pub(super) fn key(cpus: u32) -> Key {
     Key {
         shape: Shape { template: digest("a"), cpus, memory: MiB(1), network: NetworkMode::User },
         disk: MiB(2),
+        authorities: None,
         initramfs: digest("b"),
         hypervisor: Ingredients {
             hypervisor: text("qemu"),
@@ -115,6 +116,8 @@ fn only_the_unusual_network_is_part_of_a_name() {
     let usual = serde_json::to_string(&key(1)).unwrap();
     assert!(!usual.contains("network"), "{usual}");
     assert_eq!(serde_json::from_str::<Key>(&usual).unwrap(), key(1));
+    let trusting = Key { authorities: Some(key(1).initramfs), ..key(1) };
+    assert!(trusting.id() != key(1).id() && !trusting.is_sibling(&key(1)));
     let without = Key { shape: Shape { network: NetworkMode::None, ..key(1).shape }, ..key(1) };
     assert_ne!(without.id(), key(1).id());
     assert!(!without.is_sibling(&key(1)));

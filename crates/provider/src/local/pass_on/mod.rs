@@ -16,9 +16,14 @@ use super::{LocalProvider, blocking};
 impl LocalProvider {
     /// The certificate authorities that this host's administrator added, if the machine shall trust them.
     pub(super) async fn authorities_for(&self, plan: &MachinePlan) -> Result<Vec<String>, ProviderError> {
-        if !plan.spec.network.host_ca {
-            return Ok(Vec::new());
+        match plan.spec.network.host_ca {
+            true => self.authorities().await,
+            false => Ok(Vec::new()),
         }
+    }
+
+    /// The certificate authorities that this host's administrator added.
+    pub(super) async fn authorities(&self) -> Result<Vec<String>, ProviderError> {
         let folders = self.settings.authorities.clone();
         blocking(move || collect(&folders)).await?
     }

@@ -50,7 +50,7 @@ impl Guest for Ours {
     async fn wake_as(&self, _awakening: &Awakening) -> Result<Woken, GuestError> {
         only_connects()
     }
-    async fn settle(&self) -> Result<Settled, GuestError> {
+    async fn settle(&self, _authorities: &[String]) -> Result<Settled, GuestError> {
         only_connects()
     }
     async fn exec(&self, _request: ExecRequest) -> Result<Box<dyn GuestProcess>, GuestError> {
