@@ -26,7 +26,18 @@ pub struct Finding {
     /// What to do about it.
     pub hint: String,
     #[serde(skip)]
+    refuses: Refuses,
+    #[serde(skip)]
     shown: Option<Shown>,
+}
+
+/// What an error is in the way of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refuses {
+    /// Everything for which the file must be understood.
+    TheFile,
+    /// A start alone: the file says what it means, and this computer does not have it now.
+    AStart,
 }
 
 /// The line that a finding is about.
@@ -47,13 +58,19 @@ impl Finding {
     pub(crate) fn new(code: Rule, at: Place, sources: &Sources, message: String, hint: String) -> Self {
         let text = sources.line(at).filter(|text| text.chars().count() <= LONGEST_SHOWN);
         let shown = text.map(|text| Shown { text: printable(text), width: at.width.max(1) });
-        Self { code, path: sources.path(at).to_owned(), line: at.line, column: at.column, message, hint, shown }
+        let (path, refuses) = (sources.path(at).to_owned(), Refuses::TheFile);
+        Self { code, path, line: at.line, column: at.column, message, hint, refuses, shown }
+    }
+
+    /// The same, in the way of a start alone.
+    pub(crate) fn at_start(self) -> Self {
+        Self { refuses: Refuses::AStart, ..self }
     }
 
     /// As it is printed: the place, the rule and what is wrong; the line with a caret; the fix.
     #[must_use]
     pub fn render(&self) -> String {
-        let Self { code, path, line, column, message, hint, shown } = self;
+        let Self { code, path, line, column, message, hint, refuses: _, shown } = self;
         let mut text = format!("machine: {path}:{line}:{column}: {code} {message}\n");
         if let Some(Shown { text: source, width }) = shown {
             let number = line.to_string();
@@ -83,7 +100,7 @@ impl Report {
         &self.findings
     }
 
-    /// What refuses the file.
+    /// What refuses the file, or a start.
     pub fn errors(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| !finding.code.is_warning())
     }
@@ -91,6 +108,12 @@ impl Report {
     /// Whether something refuses the file.
     #[must_use]
     pub fn refuses(&self) -> bool {
+        self.errors().any(|finding| finding.refuses == Refuses::TheFile)
+    }
+
+    /// Whether something refuses a start: what refuses the file, or a secret that is not here now.
+    #[must_use]
+    pub fn refuses_start(&self) -> bool {
         self.errors().next().is_some()
     }
 

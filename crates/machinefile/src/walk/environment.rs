@@ -96,7 +96,8 @@ impl Walk<'_> {
             SecretSource::Command(_) => None,
         };
         if let Some(why) = unresolved {
-            self.note(Rule::E050, from_at, format!("secret '{name}' is unresolved: {why}"), "set it on the host");
+            let message = format!("secret '{name}' is unresolved: {why}");
+            self.note_for_start(Rule::E050, from_at, message, "set it on the host");
         }
         Some(Secret { name, from: source })
     }

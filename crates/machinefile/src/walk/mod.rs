@@ -122,6 +122,11 @@ impl<'a> Walk<'a> {
         self.findings.push(Finding::new(rule, at, self.sources, message.into(), hint.into()));
     }
 
+    /// Notes an error that is in the way of a start alone.
+    pub(crate) fn note_for_start(&mut self, rule: Rule, at: Place, message: String, hint: &str) {
+        self.findings.push(Finding::new(rule, at, self.sources, message, hint.to_owned()).at_start());
+    }
+
     /// Notes something of the full Machinefile that this build does not do.
     pub(crate) fn not_honoured(&mut self, at: Place, what: &str, hint: &str) {
         self.note(Rule::E011, at, format!("{what} is not honoured by this build yet"), hint);

@@ -145,6 +145,8 @@ fn e040_provisioning() {
 #[test]
 fn e050_secrets_are_named_and_never_shown() {
     breaks("secrets: [{name: A, from: env:MISSING}]", &["E050 2:27"]);
+    let later = Stage::new("version: 1\nsecrets: [{name: A, from: env:MISSING}]\n").read();
+    assert!(later.machinefile.is_some() && later.report.refuses_start(), "a machine may be looked at without it");
     breaks("secrets: [{name: A, from: file:missing}]", &["E050 2:27"]);
     breaks("env: {A: \"${MISSING:?ask the team}\"}", &["E050 2:10"]);
     let stage = Stage::new("version: 1\nsecrets: [{name: A, from: env:NPM_TOKEN}]\n");

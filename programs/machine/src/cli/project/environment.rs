@@ -26,10 +26,6 @@ pub(super) async fn give_secrets(project: &Project, machine: &MachineInfo, desk:
     for secret in &project.file.secrets {
         secrets.insert(secret.name.clone(), value(project, secret, desk)?);
     }
-    let had = project.notes.fitted().is_some_and(|fitted| fitted.machine == machine.id);
-    if secrets.is_empty() && !had {
-        return Ok(());
-    }
     let put = PutSecrets { secrets, uid: project.file.user.uid };
     desk.link.ask(async |client| client.put_secrets(&machine.id, &put).await).await
 }

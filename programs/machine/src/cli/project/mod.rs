@@ -27,9 +27,9 @@ mod trust;
 mod user;
 pub(crate) mod wish;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use machine_machinefile::{Machinefile, ReadFile};
+use machine_machinefile::{Machinefile, ReadFile, Report};
 use machine_sdk::MachineFilter;
 use machine_sdk::api::{Code, MachineInfo};
 use serde_json::{Map, Value};
@@ -39,7 +39,7 @@ use super::exit::Failure;
 use notes::Notes;
 
 pub(crate) use fit::provision_again;
-pub(crate) use open::{find, need, told};
+pub(crate) use open::{find, known, need, need_known, told};
 pub(crate) use start::{How, start};
 pub(crate) use stop::{Consent, stop};
 pub(crate) use template::ensure_ground;
@@ -61,6 +61,8 @@ pub(crate) struct Project {
     pub(crate) file: Machinefile,
     /// What it was read from.
     pub(crate) files: Vec<ReadFile>,
+    /// What is wrong with it that keeps it from being started alone, and warnings.
+    pub(crate) report: Report,
     /// Who it is, also after it was moved.
     pub(crate) id: String,
     /// What this computer remembers of it.
@@ -70,10 +72,7 @@ pub(crate) struct Project {
 impl Project {
     /// Its machine, if there is one.
     pub(crate) async fn machine(&self, desk: &Desk) -> Result<Option<MachineInfo>, Failure> {
-        let metadata = Map::from_iter([(PROJECT.to_owned(), Value::String(self.id.clone()))]);
-        let filter = MachineFilter { metadata, ..MachineFilter::default() };
-        let found = desk.link.ask(async |client| client.list(&filter).await).await?;
-        Ok(found.into_iter().next())
+        machine_of(&self.id, desk).await
     }
 
     /// Its machine.
@@ -81,10 +80,7 @@ impl Project {
     /// # Errors
     /// If there is none yet.
     pub(crate) async fn made(&self, desk: &Desk) -> Result<MachineInfo, Failure> {
-        self.machine(desk).await?.ok_or_else(|| {
-            Failure::new(Code::MachineNotFound, format!("this project has no machine yet: {}", self.folder.display()))
-                .hint("`machine start` makes it")
-        })
+        self.machine(desk).await?.ok_or_else(|| no_machine(&self.folder))
     }
 
     /// The name of the template that its machine is made of.
@@ -118,6 +114,19 @@ impl Project {
 pub(crate) async fn meant_one(name: Option<&String>, desk: &Desk) -> Result<String, Failure> {
     match name {
         Some(name) => Ok(name.clone()),
-        None => Ok(need(desk)?.made(desk).await?.id),
+        None => Ok(need_known(desk)?.made(desk).await?.id),
     }
+}
+
+fn no_machine(folder: &Path) -> Failure {
+    let message = format!("this project has no machine yet: {}", folder.display());
+    Failure::new(Code::MachineNotFound, message).hint("`machine start` makes it")
+}
+
+/// The machine of the project of this id, if there is one.
+async fn machine_of(project: &str, desk: &Desk) -> Result<Option<MachineInfo>, Failure> {
+    let metadata = Map::from_iter([(PROJECT.to_owned(), Value::String(project.to_owned()))]);
+    let filter = MachineFilter { metadata, ..MachineFilter::default() };
+    let found = desk.link.ask(async |client| client.list(&filter).await).await?;
+    Ok(found.into_iter().next())
 }

@@ -18,9 +18,6 @@ const MOST: usize = 1 << 20;
 pub(super) async fn tell(project: &Project, machine: &MachineInfo, desk: &Desk) -> Result<(), Failure> {
     let hosts = &project.file.network.hosts;
     let client = desk.link.client().await?;
-    if hosts.is_empty() && project.notes.fitted().is_none_or(|fitted| fitted.machine != machine.id) {
-        return Ok(());
-    }
     let mut content = client.read_file(&machine.id, PATH, None).await?;
     let mut before = Vec::new();
     while let Some(bytes) = content.next().await? {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use machine_machinefile::{Host, Reading, Report};
-use machine_sdk::api::{Code, MiB};
+use machine_sdk::api::{Code, MachineInfo, MiB};
 
 use super::notes::Notes;
 use super::{Project, identity};
@@ -13,12 +13,52 @@ use crate::cli::exit::{Failure, USAGE};
 /// The first port that everybody may listen at.
 const FIRST_PORT: u16 = 1024;
 
+/// Whose machine is meant, whatever the file says: who looks at a machine or removes it needs no more.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// The folder of the Machinefile, without links on the way.
+    folder: PathBuf,
+    /// Who the project is, also after it was moved.
+    id: String,
+}
+
+impl Known {
+    /// Its machine, if there is one.
+    pub(crate) async fn machine(&self, desk: &Desk) -> Result<Option<MachineInfo>, Failure> {
+        super::machine_of(&self.id, desk).await
+    }
+
+    /// Its machine.
+    ///
+    /// # Errors
+    /// If there is none yet.
+    pub(crate) async fn made(&self, desk: &Desk) -> Result<MachineInfo, Failure> {
+        self.machine(desk).await?.ok_or_else(|| super::no_machine(&self.folder))
+    }
+}
+
+/// Whose machine the current folder's is; nothing, if no project is here.
+pub(crate) fn known(desk: &Desk) -> Result<Option<Known>, Failure> {
+    let Some(found) = look(desk)?.0 else { return Ok(None) };
+    let id = identity::of(&found, &desk.voice)?;
+    Ok(Some(Known { folder: found.folder, id }))
+}
+
+/// Whose machine the current folder's is.
+///
+/// # Errors
+/// If no project is here.
+pub(crate) fn need_known(desk: &Desk) -> Result<Known, Failure> {
+    known(desk)?.ok_or_else(|| no_project(desk))
+}
+
 /// The project of the current folder; nothing, if there is none.
 ///
 /// # Errors
 /// If its file cannot be understood: all that is wrong with it has been told.
 pub(crate) fn find(desk: &Desk) -> Result<Option<Project>, Failure> {
-    let Some((found, reading)) = read(desk)? else { return Ok(None) };
+    let (Some(found), home) = look(desk)? else { return Ok(None) };
+    let reading = machine_machinefile::read(&found, &host(home), &|name| desk.context.environment.get(name));
     if reading.report.refuses() {
         return Err(told(&reading.report, desk)?);
     }
@@ -27,7 +67,8 @@ pub(crate) fn find(desk: &Desk) -> Result<Option<Project>, Failure> {
     };
     let id = identity::of(&found, &desk.voice)?;
     let notes = Notes::of(&desk.context.home, &id);
-    Ok(Some(Project { folder: found.folder, file, files: reading.files, id, notes }))
+    let Reading { files, report, .. } = reading;
+    Ok(Some(Project { folder: found.folder, file, files, report, id, notes }))
 }
 
 /// The project of the current folder.
@@ -35,21 +76,21 @@ pub(crate) fn find(desk: &Desk) -> Result<Option<Project>, Failure> {
 /// # Errors
 /// If there is none, or its file cannot be understood.
 pub(crate) fn need(desk: &Desk) -> Result<Project, Failure> {
-    find(desk)?.ok_or_else(|| {
-        let message = format!("no Machinefile in {} or above it", desk.context.cwd.display());
-        Failure::usage(message).hint("`machine init` writes one; or name a machine: `machine ls` lists them")
-    })
+    find(desk)?.ok_or_else(|| no_project(desk))
 }
 
-/// A project's file as it is, with what is wrong in it.
-pub(crate) fn read(desk: &Desk) -> Result<Option<(machine_machinefile::Project, Reading)>, Failure> {
+fn no_project(desk: &Desk) -> Failure {
+    let message = format!("no Machinefile in {} or above it", desk.context.cwd.display());
+    Failure::usage(message).hint("`machine init` writes one; or name a machine: `machine ls` lists them")
+}
+
+/// Where the current folder's project is, if there is one, and where whoever asks is at home.
+fn look(desk: &Desk) -> Result<(Option<machine_machinefile::Project>, Option<PathBuf>), Failure> {
     let context = &desk.context;
     let cwd = std::fs::canonicalize(&context.cwd);
     let cwd = cwd.map_err(|error| Failure::path("cannot find the current folder", &context.cwd, &error))?;
     let home: Option<PathBuf> = context.personal.as_ref().and_then(|home| std::fs::canonicalize(home).ok());
-    let Some(found) = machine_machinefile::find(&cwd, home.as_deref()) else { return Ok(None) };
-    let reading = machine_machinefile::read(&found, &host(home), &|name| context.environment.get(name));
-    Ok(Some((found, reading)))
+    Ok((machine_machinefile::find(&cwd, home.as_deref()), home))
 }
 
 /// Tells findings: as text to standard error, or with `--json` as a document.

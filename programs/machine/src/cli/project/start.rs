@@ -11,8 +11,9 @@ use machine_machinefile::model::Root;
 use machine_sdk::api::word::StageWord;
 use machine_sdk::api::{MachineInfo, MachinePhase, MachineState, ReportInfo};
 
+use super::fit::Launch;
 use super::notes::Fitted;
-use super::{FILE, Project, environment, fit, hooks, ready, template, trust, wish};
+use super::{FILE, Project, environment, fit, hooks, open, ready, template, trust, wish};
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::progress::Progress;
@@ -44,25 +45,32 @@ pub(crate) async fn start(
         tell_of_change(&machine, &file, desk, how);
         return Ok(machine);
     }
+    if project.report.refuses_start() {
+        return Err(open::told(&project.report, desk)?);
+    }
     let _turn = project.notes.turn(&desk.voice).await?;
     // Whoever had the turn may have done it.
     let machine = match project.machine(desk).await? {
         Some(machine) if is_fitted(project, &machine) => return Ok(machine),
         found => keep_or_clear(project, found, &file, desk, how).await?,
     };
-    let machine = match machine {
-        Some(machine) => machine,
+    let (machine, launch) = match machine {
+        Some(machine) => {
+            let launch = Launch::next_of(&machine);
+            (machine, launch)
+        }
         None => {
             template::ensure(project, &template, desk, progress).await?;
-            create::ask(desk, &wish::create(project, &template, envs), progress).await?
+            (create::ask(desk, &wish::create(project, &template, envs), progress).await?, Launch::New)
         }
     };
-    run(project, machine, &file, desk, progress).await
+    run(project, machine, launch, &file, desk, progress).await
 }
 
 async fn run(
     project: &Project,
     machine: MachineInfo,
+    launch: Launch,
     file: &str,
     desk: &Desk,
     progress: &mut Progress,
@@ -79,7 +87,7 @@ async fn run(
         file: machine_file(&machine).unwrap_or(file).to_owned(),
         provisioned: before.and_then(|fitted| fitted.provisioned),
     };
-    fit::out(project, &machine, &mut fitted, desk, progress).await?;
+    fit::out(project, &machine, launch, &mut fitted, desk, progress).await?;
     progress.tell(&ReportInfo::Begun { stage: StageWord::Ready });
     let waited = ready::wait(project, &machine, desk, progress).await?;
     if !project.file.ready.is_empty() {

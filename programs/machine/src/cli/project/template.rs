@@ -130,7 +130,9 @@ async fn build(
     let machine = create::ask(desk, &request, progress).await?;
     user::ensure(project, &machine, desk).await?;
     copies::bring(project, &machine, desk).await?;
-    environment::give_secrets(project, &machine, desk).await?;
+    if !project.file.secrets.is_empty() {
+        environment::give_secrets(project, &machine, desk).await?;
+    }
     provision::run(project, &machine, ProvisionWhen::Create, desk, progress).await?;
     keep(&machine, name, desk, progress).await
 }

@@ -35,7 +35,7 @@ pub(crate) async fn destroy(asked: DestroyArguments, desk: &Desk) -> Result<u8, 
     let machines = match asked.machines.is_empty() {
         false => asked.machines,
         // Its goal holds where there is none.
-        true => match project::need(desk)?.machine(desk).await? {
+        true => match project::need_known(desk)?.machine(desk).await? {
             Some(machine) => vec![machine.called().to_owned()],
             None => return Ok(0),
         },

@@ -102,7 +102,7 @@ pub(crate) async fn ports(asked: PortsArguments, desk: &Desk) -> Result<u8, Fail
             list(&[machine], desk)
         }
         (None, None) => {
-            if let Some(project) = project::find(desk)? {
+            if let Some(project) = project::known(desk)? {
                 return list(&[project.made(desk).await?], desk);
             }
             let machines = desk.link.ask(async |client| client.list(&MachineFilter::default()).await).await?;

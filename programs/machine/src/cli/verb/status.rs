@@ -25,7 +25,7 @@ pub(crate) struct StatusArguments {
 pub(crate) async fn status(asked: StatusArguments, desk: &Desk) -> Result<u8, Failure> {
     let machine = match &asked.machine {
         Some(name) => desk.link.ask(async |client| client.get(name).await).await?,
-        None => project::need(desk)?.made(desk).await?,
+        None => project::need_known(desk)?.made(desk).await?,
     };
     let services = services(&machine, desk).await?;
     if desk.voice.json() {
