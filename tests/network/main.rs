@@ -14,6 +14,7 @@ mod harness;
 #[path = "../scenario/home.rs"]
 #[allow(dead_code, reason = "another suite's home: this one needs a part of it")]
 mod home;
+mod hostile;
 mod isolation;
 mod loads;
 mod passed_on;
@@ -53,6 +54,7 @@ fn stories() -> impl Iterator<Item = Story> {
         without::STORIES,
         passed_on::STORIES,
         told::STORIES,
+        hostile::STORIES,
     ];
     all.into_iter().flatten().copied()
 }

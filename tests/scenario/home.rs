@@ -90,6 +90,11 @@ impl Home {
         path.clone_into(&mut self.path);
     }
 
+    /// Where programs are looked for by somebody who types `machine`.
+    pub(crate) fn path_with_program(&self) -> String {
+        format!("{}:{}", program().parent().expect("it is in a folder").display(), self.path)
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }

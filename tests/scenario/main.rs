@@ -4,6 +4,7 @@ mod basics;
 mod crash;
 mod faults;
 mod files;
+mod guide;
 mod home;
 mod image_faults;
 mod images;

@@ -93,8 +93,9 @@ impl ToolError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { package, .. } => {
-                Some(format!("install the package {package}, or run scripts/install-host"))
+            Self::Missing { tool, package } => {
+                let recipes = if [NPM, PIP].iter().any(|client| client.name == *tool) { " recipes" } else { "" };
+                Some(format!("install the package {package}, or run scripts/install-host{recipes}"))
             }
             Self::DiskFull { .. } => Some("free some space, then build again".to_owned()),
             Self::MirrorUnreachable { tool, .. } => {
@@ -211,6 +212,8 @@ mod tests {
     fn a_tool_that_is_not_there_names_its_package() {
         let error = Tool { name: "no-such-tool", package: "the-package" }.find().unwrap_err();
         assert!(error.hint().unwrap().contains("the-package"));
+        let error = ToolError::Missing { tool: NPM.name, package: NPM.package };
+        assert!(error.hint().unwrap().ends_with("scripts/install-host recipes"));
     }
 
     #[test]

@@ -18,9 +18,19 @@ use sha2::{Digest as _, Sha256};
 use super::{FILE, FOLDER, PROJECT, Project};
 use crate::cli::exit::Failure;
 
-/// What the host runs or obeys, and a guest may not change, from the folder that is mounted.
-const GUARDED: [&str; 7] =
-    [".git/hooks", ".git/config", ".vscode", ".machine", "Machinefile", "Machinefile.yaml", "Machinefile.lock"];
+/// What the host runs or obeys, and a guest may not change, from the folder that is mounted. `.git/commondir` would have
+/// git take its hooks and settings from another folder.
+const GUARDED: [&str; 9] = [
+    ".git/hooks",
+    ".git/config",
+    ".git/config.worktree",
+    ".git/commondir",
+    ".vscode",
+    ".machine",
+    "Machinefile",
+    "Machinefile.yaml",
+    "Machinefile.lock",
+];
 
 /// What is guarded in a mounted folder. Where `.git` is a file (of a worktree), it says where hooks are: guarded whole.
 pub(crate) fn guard(mount: &Shared) -> Vec<String> {
