@@ -56,7 +56,7 @@ impl LocalProvider {
             write(&file, &plan_of(&run, place, mount, owner))
                 .map_err(|error| of_io("write a folder's plan", &error))?;
             let arguments = vec![SHARE_VERB.to_owned(), file.to_string_lossy().into_owned()];
-            Ok(Companion { name: word(place), arguments, holds: Holds::Nothing })
+            Ok(Companion { name: word(place), arguments, holds: Holds::Strongbox })
         })
         .collect()
     }
