@@ -93,7 +93,11 @@ impl LocalProvider {
             let attached = control.attach(&share(&run, place), CONTROL).await;
             let attached = attached.map_err(|error| self.not_served(machine, place, mount, &error))?;
             // Also where nothing is new: an earlier server may have come no further.
-            guest.project().mount(&wanted).await?;
+            let mounted = tokio::time::timeout(CONTROL, guest.project().mount(&wanted)).await;
+            mounted.map_err(|_| ProviderError::Folder {
+                path: mount.source.clone(),
+                detail: "the guest does not mount it anew".to_owned(),
+            })??;
             match attached {
                 Attached::Already => {}
                 Attached::New | Attached::Again => {
