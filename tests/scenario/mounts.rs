@@ -1,7 +1,9 @@
 //! Folders of the host in a machine: seen by a restored guest and by one that booted, through stops and failures.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -106,4 +108,90 @@ fn a_folder_that_is_gone_is_said_and_the_machine_is_as_it_was() {
     fs::rename(home.folder().join("aside"), &folder).expect("it is ours");
     home.ok(&["start", "a"]);
     both_see_the_same(&home, &folder, "back");
+}
+
+/// The daemon that serves the only folder of the only machine.
+fn daemon(home: &Home) -> Option<i32> {
+    home.processes().into_iter().find(|(_, line)| line.contains("share0.json")).map(|(pid, _)| pid)
+}
+
+/// `kill -9` of the daemon; returns when there is another.
+fn kill_daemon(home: &Home) {
+    let killed = daemon(home).expect("it is served");
+    kill(killed);
+    until("it is started again", || daemon(home).is_some_and(|pid| pid != killed));
+}
+
+/// Reads a file that it holds open until that fails, and says how long after the last good read that was.
+const READER: &str = r#"perl -e 'open F, "<", "/workspace/from-host" or die; $| = 1; print "reading\n"; my $good = time;
+while (1) { sysseek F, 0, 0; defined sysread F, my $read, 5 or last; $good = time if $read eq "hello";
+select undef, undef, undef, 0.02 } printf "%s after %d s\n", $!, time - $good'"#;
+
+/// As it says it.
+fn failed_in_time(said: &str) -> bool {
+    let after = said.lines().find_map(|line| line.strip_prefix("Transport endpoint is not connected after "));
+    after.and_then(|after| after.strip_suffix(" s")?.parse::<u32>().ok()).is_some_and(|seconds| seconds <= 5)
+}
+
+/// Waits until a line in the guest's folder succeeds.
+fn until_there(home: &Home, folder: &std::path::Path, round: &str) {
+    let looks = ["exec", "-w", "/workspace", "a", "--", "cat", "/workspace/from-host", "/workspace/own/kept"];
+    until("the folder is there again", || home.machine(&looks).stdout == "hellokept");
+    both_see_the_same(home, folder, round);
+}
+
+/// A line in the guest whose first word on its standard output has come.
+fn begun(home: &Home, line: &str) -> (std::process::Child, BufReader<std::process::ChildStdout>) {
+    let mut child = home.spawn(&["exec", "-w", "/", "a", "--", "sh", "-c", line]);
+    let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut first = String::new();
+    output.read_line(&mut first).expect("it says something");
+    assert!(!first.is_empty(), "it began");
+    (child, output)
+}
+
+#[test]
+fn a_folder_whose_daemon_is_killed_fails_within_seconds_and_is_there_again_each_time() {
+    let home = Home::new("daemon");
+    let folder = project(&home);
+    let mounts = json!({"mounts": [{"source": folder, "target": "/workspace", "exclude": ["own"]}]});
+    make(&home, "a", &mounts);
+    home.ok(&["exec", "a", "--", "sh", "-c", "printf kept > /workspace/own/kept"]);
+    for round in ["first", "second", "third"] {
+        let (mut child, output) = begun(&home, READER);
+        let killed = Instant::now();
+        kill_daemon(&home);
+        let said = output.lines().map_while(Result::ok).collect::<Vec<_>>().join("\n");
+        assert!(failed_in_time(&said) && killed.elapsed().as_secs() <= 10, "{said} after {:?}", killed.elapsed());
+        child.wait().expect("it was started");
+        until_there(&home, &folder, round);
+    }
+    assert!(!folder.join("own/kept").exists(), "what is the guest's own stays there");
+
+    // What the host changes is told again: 294 and 254 are inotify_init1 and inotify_add_watch, 2 is IN_MODIFY.
+    let watch = r#"perl -e '$| = 1; my $f = syscall 294, 0; my $place = "/workspace/from-host";
+        syscall(254, $f, $place, 2) >= 0 or die; open I, "<&=", $f; print "watching\n"; sysread I, my $news, 4096'"#;
+    let (mut child, _output) = begun(&home, watch);
+    until("who watches in the guest knows", || {
+        fs::write(folder.join("from-host"), "changed").expect("it is ours");
+        child.try_wait().expect("it was started").is_some()
+    });
+}
+
+#[test]
+fn a_folder_whose_daemon_dies_while_there_is_no_server_fails_at_once_and_the_next_server_mends_it() {
+    let home = Home::new("nobody");
+    let folder = project(&home);
+    let mounts = json!({"mounts": [{"source": folder, "target": "/workspace", "exclude": ["own"]}]});
+    make(&home, "a", &mounts);
+    let begin =
+        format!("printf kept > /workspace/own/kept; {READER} > /tmp/said 2>&1 & until test -s /tmp/said; do :; done");
+    home.ok(&["exec", "-w", "/", "a", "--", "sh", "-c", &begin]);
+    home.kill_server();
+    kill_daemon(&home);
+    kill_daemon(&home);
+    let said = || home.ok(&["exec", "-w", "/", "a", "--", "cat", "/tmp/said"]);
+    until("it failed", || said().lines().count() > 1);
+    assert!(failed_in_time(&said()), "{}", said());
+    until_there(&home, &folder, "mended");
 }

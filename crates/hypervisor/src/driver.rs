@@ -155,6 +155,17 @@ pub enum VmmStatus {
     Broken,
 }
 
+/// What letting the guest see a folder came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attached {
+    /// The guest did not see it before.
+    New,
+    /// It does already.
+    Already,
+    /// It did, by another device, whose server was gone.
+    Again,
+}
+
 /// What a VMM said of its guest's end, just before its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GuestEnd {
@@ -258,8 +269,9 @@ pub trait Control: Send + Sync {
     /// Grows the root disk and tells the guest.
     async fn resize_root(&self, bytes: u64) -> Result<(), ControlError>;
 
-    /// Lets the guest see a folder of the host, whose server may just be starting. Twice is once.
-    async fn attach(&self, share: &Share, within: Duration) -> Result<(), ControlError>;
+    /// Lets the guest see a folder of the host, whose server may just be starting. Twice is once; but what was served
+    /// by somebody who is gone is taken from the guest, and the guest sees a new one.
+    async fn attach(&self, share: &Share, within: Duration) -> Result<Attached, ControlError>;
 
     /// Ends the VMM, whatever the guest thinks of it. Ok once it is ending.
     async fn quit(&self) -> Result<(), ControlError>;

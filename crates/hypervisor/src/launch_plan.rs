@@ -35,6 +35,9 @@ pub struct LaunchPlan {
 /// The descriptor by which a VMM holds one end of its wire, and every companion that holds it the other.
 pub const WIRE_DESCRIPTOR: i32 = 3;
 
+/// The descriptor by which a companion holds the end of its strongbox into which it puts.
+pub const STRONGBOX_DESCRIPTOR: i32 = WIRE_DESCRIPTOR;
+
 /// What joins a VMM to its companions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -69,6 +72,10 @@ pub enum Holds {
     Wire,
     /// Nothing: it is spoken to at a socket of its own.
     Nothing,
+    /// A strongbox: two connected Unix sockets of sequenced packets, one as its standard input and the other as
+    /// `STRONGBOX_DESCRIPTOR`. The supervisor holds both as well, so what one life of the companion puts into the
+    /// one, descriptors too, the next life finds in the other.
+    Strongbox,
 }
 
 /// A file that the VMM reads at its start.

@@ -27,9 +27,11 @@ use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryLoadGuard, Gues
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
 
+use crate::estate::{self, Mark};
 use crate::folder::{Answering, SharedFolder};
 use crate::greeting;
 use crate::plan::Cache;
+use crate::will::Strongbox;
 
 /// One queue for what is urgent (forgetting), one for requests.
 const QUEUES: usize = 2;
@@ -54,13 +56,35 @@ pub(crate) struct Device {
     handing: Mutex<Option<JoinHandle<io::Result<()>>>>,
     cache: Cache,
     set: RwLock<Set>,
+    strongbox: Option<Arc<Strongbox>>,
+    /// What was bequeathed last.
+    bequeathed: Mutex<Option<Mark>>,
 }
 
 impl Device {
-    pub(crate) fn new(folder: SharedFolder, cache: Cache) -> Self {
+    pub(crate) fn new(folder: SharedFolder, cache: Cache, strongbox: Option<Arc<Strongbox>>) -> Self {
         let folder = Arc::new(folder);
         let server = Server::new(Answering(Arc::clone(&folder)));
-        Self { folder, server, handing: Mutex::default(), cache, set: RwLock::default() }
+        let (handing, set, bequeathed) = (Mutex::default(), RwLock::default(), Mutex::default());
+        Self { folder, server, handing, cache, set, strongbox, bequeathed }
+    }
+
+    /// Before the first request is answered, and whenever the VMM changed something.
+    fn bequeath(&self, queues: &[VringMutex<GuestMemoryAtomic<Memory>>]) {
+        let Some(strongbox) = &self.strongbox else { return };
+        let queues: Vec<_> = queues.iter().map(VringT::get_ref).collect();
+        let mark = estate::mark(queues.iter().map(|queue| &**queue));
+        let mut bequeathed = self.bequeathed.lock().unwrap_or_else(PoisonError::into_inner);
+        if bequeathed.as_ref() == Some(&mark) {
+            return;
+        }
+        let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(memory) = &set.memory else { return };
+        let queues = queues.iter().map(|queue| &**queue);
+        if let Err(error) = estate::bequeath(strongbox, &memory.memory(), queues, set.event_index) {
+            eprintln!("machine share: nobody could answer in our place: {error}");
+        }
+        *bequeathed = Some(mark);
     }
 
     fn serve(&self, queue: &mut Queue) -> io::Result<()> {
@@ -159,10 +183,12 @@ impl VhostUserBackend for Device {
 
     fn update_memory(&self, memory: GuestMemoryAtomic<Memory>) -> io::Result<()> {
         self.set.write().unwrap_or_else(PoisonError::into_inner).memory = Some(memory);
+        *self.bequeathed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 
     fn handle_event(&self, queue: u16, events: EventSet, queues: &[Self::Vring], _: usize) -> io::Result<()> {
+        self.bequeath(queues);
         match queues.get(usize::from(queue)) {
             Some(queue) if events == EventSet::IN => self.serve(&mut queue.get_mut()),
             Some(_) | None => Err(io::ErrorKind::InvalidInput.into()),

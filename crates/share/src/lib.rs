@@ -3,12 +3,15 @@
 //!
 //! `plan` says what is shown, `rules` what is excluded and guarded, `folder` does what the machine asks, `device`
 //! carries messages between the two, `sandbox` takes from the process what it does not need, `run` is the
-//! process; `watch` tells of what the host changes, but for what the machine did itself (`own`).
+//! process; `watch` tells of what the host changes, but for what the machine did itself (`own`). A share that is
+//! killed leaves a `will` of its `estate`, by which the next one answers in its place (`mourner`).
 
 mod device;
+mod estate;
 mod filter;
 mod folder;
 mod greeting;
+mod mourner;
 mod own;
 mod plan;
 mod rules;
@@ -16,6 +19,7 @@ mod run;
 mod sandbox;
 mod sys;
 mod watch;
+mod will;
 
 pub use plan::{Access, Cache, Owner, SHARE_VERB, SharePlan, Watch, Writes};
 pub use rules::NotInside;

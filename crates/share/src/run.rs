@@ -4,6 +4,7 @@
 //! (started) ──plan read, sockets made──▶ (confined) ──the VMM connects──▶ serving ──it disconnects──▶ (ended)
 //!     └─────────────something is missing, or nobody connects: told on the standard error──────▶
 //! ```
+//! One whose predecessor was killed answers in its place meanwhile; see `mourner`.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -11,6 +12,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
@@ -20,13 +22,18 @@ use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
 use crate::device::Device;
 use crate::folder::SharedFolder;
+use crate::mourner::Mourner;
 use crate::plan::{SharePlan, Watch};
 use crate::rules::{NotInside, Rules};
 use crate::sandbox::{self, Confined};
-use crate::{sys, watch};
+use crate::will::Strongbox;
+use crate::{filter, watch};
 
 /// How long the VMM may take to connect.
 const VMM_CONNECTS_WITHIN: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+
+/// One that cannot show its folder answers for its predecessor so long; then it is started again.
+const MOURNING: Duration = Duration::from_secs(10);
 
 /// Why a share ends.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +79,28 @@ impl<T, E: Into<io::Error>> Trying<T> for Result<T, E> {
 /// Runs the plan's share to its end, which is good when the VMM has gone. The first thing that its process does, on
 /// its only thread: it closes every descriptor but the standard streams.
 pub fn run(plan_file: &Path) -> Result<(), ShareError> {
-    sys::close_inherited_descriptors(3).trying("close inherited descriptors")?;
+    let strongbox = Strongbox::inherited().trying("close inherited descriptors")?.map(Arc::new);
+    let mourner = strongbox.as_ref().and_then(|strongbox| strongbox.look()).map(Mourner::of);
+    let mourner = mourner.and_then(|mourner| mourner.inspect_err(cannot_mourn).ok());
+    match prepare(plan_file, strongbox.clone()) {
+        Ok((vmm, device)) => serve(&vmm, device, strongbox.as_deref(), mourner),
+        Err(error) => {
+            if let Some(mourner) = mourner {
+                eprintln!("machine share: {error}; what the machine asks fails");
+                filter::apply().trying("filter system calls")?;
+                mourner.mourn(Some(Instant::now() + MOURNING));
+            }
+            Err(error)
+        }
+    }
+}
+
+fn cannot_mourn(error: &io::Error) {
+    eprintln!("machine share: cannot answer in my predecessor's place: {error}");
+}
+
+/// Up to the last moment before the VMM is heard.
+fn prepare(plan_file: &Path, strongbox: Option<Arc<Strongbox>>) -> Result<(UnixListener, Device), ShareError> {
     let plan = std::fs::read(plan_file).trying("read the plan")?;
     let mut plan: SharePlan = serde_json::from_slice(&plan).trying("read the plan")?;
     let rules = Rules::of(&plan)?;
@@ -95,20 +123,35 @@ pub fn run(plan_file: &Path) -> Result<(), ShareError> {
     if let Some(watcher) = watcher {
         watch::start(watched, rules, folder.own_changes(), watcher).trying("watch the folder")?;
     }
-    serve(&vmm, Device::new(folder, plan.cache))
+    Ok((vmm, Device::new(folder, plan.cache, strongbox)))
 }
 
-fn serve(vmm: &UnixListener, device: Device) -> Result<(), ShareError> {
+/// Serves the VMM. One whose predecessor's device is still there may come late: it is given no limit.
+fn serve(
+    vmm: &UnixListener,
+    device: Device,
+    strongbox: Option<&Strongbox>,
+    mourner: Option<Mourner>,
+) -> Result<(), ShareError> {
+    let limit = if mourner.is_some() { None } else { Some(&VMM_CONNECTS_WITHIN) };
+    if let Some(mourner) = mourner {
+        let thread = std::thread::Builder::new().name("mourner".to_owned());
+        thread.spawn(move || mourner.mourn(None)).trying("answer in my predecessor's place")?;
+    }
     let mut waiting = [PollFd::new(vmm, PollFlags::IN)];
-    if poll(&mut waiting, Some(&VMM_CONNECTS_WITHIN)).trying("wait for the VMM")? == 0 {
+    if poll(&mut waiting, limit).trying("wait for the VMM")? == 0 {
         return Err(ShareError::Alone);
     }
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
     let failed = |error: Backend| ShareError::Connection(error.to_string());
     let mut daemon = VhostUserDaemon::new("share".to_owned(), Arc::new(device), memory).map_err(failed)?;
     let listener = vmm.try_clone().trying("listen for the VMM")?;
+    // The VMM has taken the device of our predecessor away: what was the device's memory may be anybody's now.
+    strongbox.inspect(|strongbox| strongbox.empty());
     daemon.start(&mut Listener::from(listener)).map_err(failed)?;
-    match daemon.wait() {
+    let ended = daemon.wait();
+    strongbox.inspect(|strongbox| strongbox.empty());
+    match ended {
         Ok(()) | Err(Backend::HandleRequest(Protocol::Disconnected | Protocol::PartialMessage)) => Ok(()),
         Err(error) => Err(failed(error)),
     }

@@ -13,7 +13,8 @@ use crate::promise::provider::ProviderError;
 #[async_trait]
 pub trait Folders: Send + Sync {
     /// Tells the guest of a running machine what the host changes in the folders that it sees, until the machine
-    /// ends or a folder is no more watched. Called once for each guest that was reached.
+    /// ends or a folder is no more watched, which is how the death of what serves it is seen. To be called again
+    /// then: it first sees to it that the guest sees its folders.
     async fn mirror(
         &self,
         machine: &MachineId,

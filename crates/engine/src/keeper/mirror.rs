@@ -15,7 +15,7 @@ use machine_core::promise::provider::ProviderError;
 use machine_core::{Machine, MachineId};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::promises::Promises;
 
@@ -51,10 +51,18 @@ async fn tell(promises: Promises, machine: MachineId, mounts: Vec<MountSpec>) {
     let mut pause = SHORTEST_PAUSE;
     loop {
         let begun = Instant::now();
-        if let Err(error) = tell_once(&promises, &machine, &mounts).await {
-            debug!(%machine, %error, "the guest is not told what the host changes; trying again");
+        let ended = tell_once(&promises, &machine, &mounts).await;
+        pause = match ended {
+            // A folder's daemon ended, and is started again.
+            Ok(()) => SHORTEST_PAUSE,
+            Err(_) if begun.elapsed() > LONGEST_PAUSE => SHORTEST_PAUSE,
+            Err(_) => (pause * 2).min(LONGEST_PAUSE),
+        };
+        match ended {
+            Ok(()) => {}
+            Err(error @ ProviderError::Folder { .. }) => warn!(%machine, %error, "the guest does not see a folder"),
+            Err(error) => debug!(%machine, %error, "the guest is not told what the host changes; trying again"),
         }
-        pause = if begun.elapsed() > LONGEST_PAUSE { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         tokio::time::sleep(pause).await;
     }
 }

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::stream::Stream;
@@ -26,7 +27,8 @@ const OOM_SCORE: i32 = 300;
 
 /// How long the second start in a row is put off; each further one twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Who waits in the guest for an answer that a dead companion owes has it within five seconds.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// One that lived so long is not failing.
 const GOOD_LIFE: Duration = Duration::from_secs(30);
 
@@ -41,8 +43,15 @@ struct Minded {
     /// Both its streams, in all its lives.
     said: Stream,
     into: io::PipeWriter,
+    strongbox: Option<Strongbox>,
     patience: Patience,
     life: Life,
+}
+
+/// What a companion leaves to its next life; see `Holds::Strongbox`.
+struct Strongbox {
+    put: OwnedFd,
+    look: OwnedFd,
 }
 
 enum Life {
@@ -122,8 +131,12 @@ impl Minded {
     fn new(companion: &Companion, folder: &Path) -> io::Result<Self> {
         let (out, into): (PipeReader, _) = io::pipe()?;
         let said = Stream::new(Some(out), BoundedLog::create(of_companion(&companion.name), folder)?);
+        let strongbox = match companion.holds {
+            Holds::Strongbox => Some(Strongbox::new()?),
+            Holds::Wire | Holds::Nothing => None,
+        };
         let (patience, life) = (Patience::default(), Life::Due(Instant::now()));
-        Ok(Self { companion: companion.clone(), said, into, patience, life })
+        Ok(Self { companion: companion.clone(), said, into, strongbox, patience, life })
     }
 
     fn start_if_due(&mut self, wire: Option<&OwnedFd>) {
@@ -148,6 +161,10 @@ impl Minded {
         sys::tie_to_us(&mut command);
         if let (Some(wire), Holds::Wire) = (wire, self.companion.holds) {
             sys::hand_down(&mut command, wire.try_clone()?);
+        }
+        if let Some(Strongbox { put, look }) = &self.strongbox {
+            command.stdin(look.try_clone()?);
+            sys::hand_down(&mut command, put.try_clone()?);
         }
         sys::score_for_oom(&mut command, OOM_SCORE);
         let mut child = command.spawn()?;
@@ -176,6 +193,13 @@ impl Minded {
         let at = jiff::Timestamp::now();
         let line = serde_json::json!({ "at": at, "companion": self.companion.name, what: how });
         self.said.note(format!("{line}\n").as_bytes());
+    }
+}
+
+impl Strongbox {
+    fn new() -> io::Result<Self> {
+        let (put, look) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok(Self { put, look })
     }
 }
 
@@ -218,7 +242,7 @@ mod tests {
     fn the_first_end_costs_nothing_and_each_further_one_twice_as_much() {
         let mut patience = Patience::default();
         let pauses = [0; 9].map(|_| patience.after(Duration::ZERO).as_millis());
-        assert_eq!(pauses, [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert_eq!(pauses, [0, 100, 200, 400, 800, 1600, 3000, 3000, 3000]);
         assert_eq!(patience.after(Duration::from_secs(29)), LONGEST_PAUSE);
         assert_eq!(patience.after(GOOD_LIFE), Duration::ZERO);
         assert_eq!(patience.after(Duration::ZERO), FIRST_PAUSE);

@@ -16,6 +16,7 @@ crate::promises! {
     a_companion_does_not_outlive_its_supervisor, what_a_companion_says_is_bounded,
     a_companion_that_always_fails_is_started_ever_later, a_companion_gets_nothing_of_ours,
     the_wire_outlives_companions_and_loses_nothing, without_companions_nobody_is_at_the_wires_other_end,
+    what_a_companion_puts_into_its_strongbox_its_next_life_finds,
 }
 
 const NAME: &str = "beside";
@@ -144,4 +145,15 @@ async fn without_companions_nobody_is_at_the_wires_other_end() {
     let vmm = launch(&LaunchPlan { wire: Wire::Packets, ..plan }).await;
     assert_eq!(recorded(vmm.exited().await.unwrap()).status, ExitStatus::Code(101));
     assert!(String::from_utf8_lossy(&Vmm::log_tail(&stage.run(), 1000).unwrap()).contains("Broken pipe"));
+}
+
+async fn what_a_companion_puts_into_its_strongbox_its_next_life_finds() {
+    let stage = Stage::new();
+    let mut plan = beside(&stage, "leaving", "exec sleep 1000");
+    plan.companions.iter_mut().for_each(|companion| companion.holds = Holds::Strongbox);
+    let vmm = launch(&plan).await;
+    let found = || said(&stage).lines().filter_map(|line| Some(line.strip_prefix("found ")?.to_owned())).collect();
+    let found: Vec<String> = until("it lived four times", || Some(found()).filter(|all: &Vec<_>| all.len() >= 4)).await;
+    assert_eq!(found[..4], ["nothing", "1", "2", "3"].map(str::to_owned));
+    vmm.kill().await.unwrap();
 }

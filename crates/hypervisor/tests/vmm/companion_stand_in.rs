@@ -6,7 +6,7 @@ use std::io::{Write as _, stdout};
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::process::ExitCode;
 
-use machine_hypervisor::launch_plan::WIRE_DESCRIPTOR;
+use machine_hypervisor::launch_plan::{STRONGBOX_DESCRIPTOR, WIRE_DESCRIPTOR};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 pub(crate) const COMPANION: &str = "companion";
@@ -31,6 +31,7 @@ pub(crate) fn be(what: &str) -> ExitCode {
         }
         "looking" => look(),
         "answering" => return answer(pid),
+        "leaving" => return leave(),
         other => panic!("no companion: {other}"),
     }
     loop {
@@ -65,6 +66,19 @@ fn answer(pid: u32) -> ExitCode {
     let answer = format!("{} {pid}", String::from_utf8_lossy(&packet[..length]));
     send(&wire, answer.as_bytes(), SendFlags::empty()).unwrap();
     ExitCode::SUCCESS
+}
+
+/// Looks into its strongbox, puts the next number there, and ends.
+fn leave() -> ExitCode {
+    // The same number: who holds the one does not hold the other.
+    assert_eq!(STRONGBOX_DESCRIPTOR, WIRE_DESCRIPTOR);
+    let (put, mut packet) = (wire(), [0; 100]);
+    let found = recv(std::io::stdin(), &mut packet, RecvFlags::DONTWAIT).map(|(length, _)| length);
+    let found = found.ok().map(|length| String::from_utf8_lossy(&packet[..length]).into_owned());
+    say(&format!("found {}\n", found.as_deref().unwrap_or("nothing")));
+    let next = found.map_or(1, |found| found.parse::<u32>().unwrap() + 1);
+    send(&put, next.to_string().as_bytes(), SendFlags::empty()).unwrap();
+    ExitCode::FAILURE
 }
 
 /// Sends packets, each once the one before was answered, and says what came back.

@@ -3,6 +3,7 @@
 //! ```text
 //! share<n>.watch.sock ──batches──▶ changes ──▶ the agent: those who watch files in the guest know
 //! ```
+//! A watcher ends with its daemon: that is how it is noticed that a daemon was killed, and `mirror` is asked again.
 
 use std::io;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ impl Folders for LocalProvider {
         mounts: &[MountSpec],
         guest: Arc<dyn Guest>,
     ) -> Result<(), ProviderError> {
+        self.mend(machine, mounts, guest.as_ref()).await?;
         let mut watched = JoinSet::new();
         for (place, mount) in mounts.iter().enumerate() {
             let socket = shares::watch_socket(&self.run(machine), place);

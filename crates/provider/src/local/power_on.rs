@@ -170,7 +170,7 @@ impl LocalProvider {
             ssh_host_keys,
             certificate_authorities,
             root_bytes: started.grows.then(|| plan.spec.disk.bytes()),
-            mounts: guest_mounts(plan)?,
+            mounts: guest_mounts(&plan.spec.mounts)?,
             root: plan.spec.root,
             now: Timestamp::now(),
         })

@@ -3,6 +3,9 @@
 //!
 //! ```text
 //! start ──▶ share<n>.json ──▶ VMM, and its companions share<n> ──listen──▶ attached as machine<n> ──▶ guest mounts
+//!                                                  ▲                                ▲    │
+//!                                                  └──started again by the VMM's────┼────┘ killed
+//!                                                     supervisor: `mend`────────────┘
 //! ```
 
 use std::fs::{self, OpenOptions};
@@ -10,14 +13,17 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use machine_core::MachineId;
 use machine_core::mount::{Access, MountSpec};
+use machine_core::promise::guest::Guest;
 use machine_core::promise::project::{GuestMount, GuestOwner};
 use machine_core::promise::provider::{MachinePlan, ProviderError};
 use machine_hypervisor::boot_plan::{RunFolder, Share};
-use machine_hypervisor::driver::{Control, ControlError};
+use machine_hypervisor::driver::{Attached, Control, ControlError};
 use machine_hypervisor::launch_plan::{Companion, Holds};
-use machine_hypervisor::process::Vmm;
+use machine_hypervisor::process::{Found, Vmm};
 use serde_json::{Value, json};
+use tracing::warn;
 
 use super::{CONTROL, LOG_TAIL, LocalProvider, ending, host, host_refused, of_io, remove_if_there};
 
@@ -56,7 +62,7 @@ impl LocalProvider {
             write(&file, &plan_of(&run, place, mount, owner))
                 .map_err(|error| of_io("write a folder's plan", &error))?;
             let arguments = vec![SHARE_VERB.to_owned(), file.to_string_lossy().into_owned()];
-            Ok(Companion { name: word(place), arguments, holds: Holds::Nothing })
+            Ok(Companion { name: word(place), arguments, holds: Holds::Strongbox })
         })
         .collect()
     }
@@ -65,7 +71,40 @@ impl LocalProvider {
     pub(super) async fn attach(&self, plan: &MachinePlan, control: &dyn Control) -> Result<(), ProviderError> {
         for (place, (mount, share)) in plan.spec.mounts.iter().zip(self.shares(plan)).enumerate() {
             let attached = control.attach(&share, CONTROL).await;
-            attached.map_err(|error| self.not_served(plan, place, mount, &error))?;
+            attached.map_err(|error| self.not_served(&plan.id, place, mount, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the guest of a machine that runs sees its folders. One whose daemon was killed it sees by a new
+    /// device, at the same place; what it had open there stays lost. Twice is once.
+    pub(super) async fn mend(
+        &self,
+        machine: &MachineId,
+        mounts: &[MountSpec],
+        guest: &dyn Guest,
+    ) -> Result<(), ProviderError> {
+        let Found::Alive(vmm) = self.find(machine).await? else { return Err(ProviderError::NotRunning) };
+        let ready = self.host.ready().await?;
+        let control = vmm.control(ready.driver(), CONTROL).await;
+        let control = control.map_err(|error| host_refused("reach the VMM", error))?;
+        let run = self.run(machine);
+        for (place, (mount, wanted)) in mounts.iter().zip(guest_mounts(mounts)?).enumerate() {
+            let attached = control.attach(&share(&run, place), CONTROL).await;
+            let attached = attached.map_err(|error| self.not_served(machine, place, mount, &error))?;
+            // Also where nothing is new: an earlier server may have come no further.
+            let mounted = tokio::time::timeout(CONTROL, guest.project().mount(&wanted)).await;
+            mounted.map_err(|_| ProviderError::Folder {
+                path: mount.source.clone(),
+                detail: "the guest does not mount it anew".to_owned(),
+            })??;
+            match attached {
+                Attached::Already => {}
+                Attached::New | Attached::Again => {
+                    let folder = mount.source.display();
+                    warn!(%machine, %folder, "a folder's daemon had died: the guest sees the folder by a new one");
+                }
+            }
         }
         Ok(())
     }
@@ -84,8 +123,8 @@ impl LocalProvider {
     }
 
     /// What the daemon said last says more than that nobody listens.
-    fn not_served(&self, plan: &MachinePlan, place: usize, mount: &MountSpec, error: &ControlError) -> ProviderError {
-        let said = Vmm::companion_log_tail(&self.run(&plan.id), &word(place), LOG_TAIL).unwrap_or_default();
+    fn not_served(&self, machine: &MachineId, place: usize, mount: &MountSpec, error: &ControlError) -> ProviderError {
+        let said = Vmm::companion_log_tail(&self.run(machine), &word(place), LOG_TAIL).unwrap_or_default();
         let said = ending::readable(&said);
         let path = mount.source.clone();
         ProviderError::Folder {
@@ -124,8 +163,8 @@ pub(super) fn check_folders(plan: &MachinePlan) -> Result<(), ProviderError> {
 }
 
 /// What the guest mounts before anybody uses it.
-pub(super) fn guest_mounts(plan: &MachinePlan) -> Result<Vec<GuestMount>, ProviderError> {
-    let each = plan.spec.mounts.iter().enumerate();
+pub(super) fn guest_mounts(mounts: &[MountSpec]) -> Result<Vec<GuestMount>, ProviderError> {
+    let each = mounts.iter().enumerate();
     each.map(|(place, mount)| {
         let owner = owner(&mount.source)?;
         Ok(GuestMount {

@@ -85,7 +85,7 @@ async fn begin(house: &House, exec: &Exec) -> Result<(Launched, Ours), Failed> {
     }
     let (ours, theirs) = stdio::make(exec).map_err(|error| failure::failed("cannot make pipes", &error))?;
     let default_env = house.env.borrow().clone();
-    let launch = prepare::launch(exec, &default_env, theirs)?;
+    let launch = prepare::launch(exec, default_env, theirs).await?;
     let cwd = launch.cwd.to_string_lossy().into_owned();
     let program = launch.program.to_string_lossy().into_owned();
     match house.reaper.launch(launch).await {

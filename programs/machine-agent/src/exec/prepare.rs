@@ -5,6 +5,7 @@ use super::sys::{Launch, Terminal, UMASK};
 use crate::failure::{failed, invalid};
 use crate::house::DefaultEnv;
 use crate::users::{self, Account};
+use crate::{rights, share};
 use machine_agent_protocol::{Command, Exec, Failed, FailureCode, LoginShell};
 use std::ffi::{CString, OsStr};
 use std::fs::Metadata;
@@ -12,14 +13,29 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const WORKSPACE: &str = "/workspace";
 const ROOT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const USER_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games";
 const SHELL: &str = "/bin/sh";
 
-/// Everything but the start itself.
-pub(crate) fn launch(exec: &Exec, default_env: &DefaultEnv, stdio: [OwnedFd; 3]) -> Result<Launch, Failed> {
+/// Whoever serves a folder of the host answers within this, or is dead.
+const FOLDERS_ANSWER: Duration = Duration::from_secs(5);
+
+/// Everything but the start itself. Where folders of the host are mounted it may have to wait for who serves them,
+/// which the agent's one thread must not.
+pub(crate) async fn launch(exec: &Exec, default_env: DefaultEnv, stdio: [OwnedFd; 3]) -> Result<Launch, Failed> {
+    if !share::is_any() {
+        return launch_at_once(exec, &default_env, stdio);
+    }
+    let exec = exec.clone();
+    let prepared = rights::with(None, move || launch_at_once(&exec, &default_env, stdio));
+    let late = |_| Err(Failed { code: FailureCode::Io, message: "a folder of the host does not answer".to_owned() });
+    tokio::time::timeout(FOLDERS_ANSWER, prepared).await.unwrap_or_else(late)
+}
+
+fn launch_at_once(exec: &Exec, default_env: &DefaultEnv, stdio: [OwnedFd; 3]) -> Result<Launch, Failed> {
     let account = users::find(exec.user.as_ref())?;
     let cwd = folder(exec, &account)?;
     let env = environment(exec, &account, default_env);

@@ -238,7 +238,7 @@ impl Keeper {
             }
             Program::Project(exec) => {
                 let stdio = streams().map_err(in_words)?;
-                prepare::launch(exec, &env, stdio).map_err(|failed| failed.message)
+                prepare::launch(exec, env, stdio).await.map_err(|failed| failed.message)
             }
         }?;
         let launched = self.means.reaper.launch(launch).await.map_err(|error| in_words(io::Error::other(error)))?;

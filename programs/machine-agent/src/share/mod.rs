@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! absent ──Mount: the device is waited for──▶ mounted ──excludes──▶ ready ──Unmount──▶ absent
-//!                                                └──Mount, the same──▶ ready
+//!                        ▲                       │  └──Mount, the same──▶ ready
+//!                        └──Mount, the same, when whoever served it is gone: the new device is waited for
 //! ```
-//! Which places may be mounted at is in `place`, what is mounted in `table`, folders of the guest's own in `shade`,
-//! replaying the host's changes in `touch`.
+//! Which places may be mounted at is in `place`, which devices there are in `device`, what is mounted in `table`,
+//! folders of the guest's own in `shade`, replaying the host's changes in `touch`.
 
+mod device;
 mod place;
 mod shade;
 mod table;
@@ -20,6 +22,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -32,6 +35,14 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 const LOOK_FOR_DEVICES: &str = "/sys/bus/pci/rescan";
 /// More mounts do not lie upon each other.
 const DEEPEST: usize = 64;
+
+/// Whether a folder of the host was ever mounted in this life of the guest.
+static ANY: AtomicBool = AtomicBool::new(false);
+
+/// Whether there may be files whose server is a process of the host, which can be slow, or dead.
+pub(crate) fn is_any() -> bool {
+    ANY.load(Ordering::Relaxed)
+}
 
 /// What an attempt to mount led to.
 enum Attempt {
@@ -71,6 +82,7 @@ pub(crate) async fn touch(touch: Touch) -> Result<Answer, Failed> {
 
 /// Mounts one folder, and lays the guest's own over its excludes.
 pub(crate) async fn ready(place: Place) -> Result<(), Failed> {
+    ANY.store(true, Ordering::Relaxed);
     let until = Instant::now() + PATIENCE;
     let mut pause = FIRST_PAUSE;
     loop {
@@ -83,18 +95,32 @@ pub(crate) async fn ready(place: Place) -> Result<(), Failed> {
             Attempt::NotYet(_) => tokio::time::sleep(pause).await,
         }
         if pause == LONGEST_PAUSE {
-            // A kernel without PCI has nothing to look for.
-            std::fs::write(LOOK_FOR_DEVICES, "1\n").unwrap_or_default();
+            rights::with(None, look_for_devices).await?;
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     rights::with(None, move || shade::lay(&place)).await
 }
 
+/// The kernel does so under a lock that a device which cannot be let go of may hold.
+fn look_for_devices() -> Result<(), Failed> {
+    // A kernel without PCI has nothing to look for.
+    std::fs::write(LOOK_FOR_DEVICES, "1\n").unwrap_or_default();
+    Ok(())
+}
+
 fn attach(place: &Place, kind: &str) -> Result<Attempt, Failed> {
     let tried = |error: io::Error| failed(format_args!("cannot mount {}", place.target.display()), &error);
     if let Some(found) = table::at(&place.target).map_err(tried)? {
-        return same(place, &found, kind);
+        same(place, &found, kind)?;
+        if is_served(&place.target) {
+            return Ok(Attempt::Mounted);
+        }
+        // Not before the new one can be had: meanwhile nobody shall take the bare place for the folder.
+        if !device::is_there(&place.tag) {
+            return Ok(Attempt::NotYet(Errno::NODEV));
+        }
+        detach(&place.target)?;
     }
     no_link_on_the_way(&place.target)?;
     shade::make_folders(&place.target, place.owner).map_err(tried)?;
@@ -121,17 +147,23 @@ fn no_link_on_the_way(target: &Path) -> Result<(), Failed> {
 }
 
 /// What is mounted there already must be what is asked for.
-fn same(place: &Place, found: &table::Mounted, kind: &str) -> Result<Attempt, Failed> {
+fn same(place: &Place, found: &table::Mounted, kind: &str) -> Result<(), Failed> {
     let wanted = match place.access {
         MountAccess::ReadWrite => table::Writing::Allowed,
         MountAccess::ReadOnly => table::Writing::Refused,
     };
     if found.kind == kind && found.source == place.tag && found.writing == wanted {
-        return Ok(Attempt::Mounted);
+        return Ok(());
     }
     let (target, kind, source) = (place.target.display(), &found.kind, &found.source);
     let message = format!("cannot mount {target}: {kind} {source:.64?} is mounted there already");
     Err(Failed { code: FailureCode::AlreadyExists, message })
+}
+
+/// Whether whoever serves what is mounted there answers. The host sees to it that the dead are answered for.
+fn is_served(target: &Path) -> bool {
+    let is_gone = |error| matches!(error, Errno::NOTCONN | Errno::CONNREFUSED | Errno::CONNABORTED | Errno::IO);
+    !rustix::fs::statfs(target).is_err_and(is_gone)
 }
 
 /// Takes away all that is mounted at `target`, with what is mounted below it. Nothing is looked up inside: whoever

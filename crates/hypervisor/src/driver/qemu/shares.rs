@@ -3,9 +3,12 @@
 //!
 //! ```text
 //! port empty ──chardev-add──▶ connected ──device_add──▶ attached, until the machine ends
-//!      ▲           └ nobody listens yet: again    │
-//!      └──chardev-remove, the device is refused───┘
+//!   ▲  ▲           └ nobody listens yet: again    │          │ who serves it died
+//!   │  └──chardev-remove, the device is refused───┘          ▼
+//!   └──chardev-remove, the guest let go───────device_del── dead
 //! ```
+//! A device whose server died stays dead: QEMU does not speak to a new one. The guest lets go of it only when all that
+//! it asked the device is answered, which is the server's affair, not QEMU's.
 //! A device is called by its tag and its port, so that nothing need be remembered of it.
 
 use std::collections::BTreeSet;
@@ -18,10 +21,11 @@ use super::control::ANSWER;
 use super::devices::PORTS;
 use super::qmp::Qmp;
 use crate::boot_plan::Share;
-use crate::driver::ControlError;
+use crate::driver::{Attached, ControlError};
 
 const CONNECT: &str = "chardev-add";
 const ATTACH: &str = "device_add";
+const DETACH: &str = "device_del";
 
 /// Between two looks at what is not there yet.
 const RETRY: Duration = Duration::from_millis(5);
@@ -67,24 +71,36 @@ fn device(name: &str, port: &str, share: &Share) -> Value {
     })
 }
 
-/// Attaches a folder, as soon as somebody serves it.
-pub(super) async fn attach(qmp: &Qmp, share: &Share, within: Duration) -> Result<(), ControlError> {
+/// Attaches a folder, as soon as somebody serves it. A device that nobody serves any more is taken away first.
+pub(super) async fn attach(qmp: &Qmp, share: &Share, within: Duration) -> Result<Attached, ControlError> {
     let deadline = Instant::now() + within;
-    let port = match place(&devices(qmp).await?, &share.tag) {
-        Place::There(_) => return Ok(()),
-        Place::Empty(port) => port,
+    let attached = match place(&devices(qmp).await?, &share.tag) {
+        Place::There(name) if is_connected(qmp, &name).await? => return Ok(Attached::Already),
+        Place::There(name) => {
+            detach(qmp, &name, deadline).await?;
+            Attached::Again
+        }
+        Place::Empty(_) | Place::None => Attached::New,
+    };
+    match place(&devices(qmp).await?, &share.tag) {
+        Place::There(_) => Ok(Attached::Already),
+        Place::Empty(port) => put_in(qmp, share, port, deadline).await.map(|()| attached),
         Place::None => {
             let reason = format!("no port is empty for {}", share.tag);
-            return Err(ControlError::Refused { command: ATTACH, reason });
+            Err(ControlError::Refused { command: ATTACH, reason })
         }
-    };
+    }
+}
+
+async fn put_in(qmp: &Qmp, share: &Share, port: &str, deadline: Instant) -> Result<(), ControlError> {
     let name = name(&share.tag, port);
-    // Of an earlier try that came no further.
-    let _ = disconnect(qmp, &name).await;
-    while let Err(error) = qmp.execute(CONNECT, Some(channel(&name, share)), ANSWER).await {
-        match error {
-            ControlError::Refused { .. } if Instant::now() < deadline => tokio::time::sleep(RETRY).await,
-            other => return Err(other),
+    loop {
+        // Of an earlier try that came no further, or of a device that is gone: QEMU holds it a moment longer.
+        let _ = disconnect(qmp, &name).await;
+        match qmp.execute(CONNECT, Some(channel(&name, share)), ANSWER).await {
+            Ok(_) => break,
+            Err(ControlError::Refused { .. }) if Instant::now() < deadline => tokio::time::sleep(RETRY).await,
+            Err(error) => return Err(error),
         }
     }
     match qmp.execute(ATTACH, Some(device(&name, port, share)), ANSWER).await {
@@ -94,6 +110,36 @@ pub(super) async fn attach(qmp: &Qmp, share: &Share, within: Duration) -> Result
             Err(error)
         }
     }
+}
+
+/// Asks the guest to let go of a device, and waits until it has.
+async fn detach(qmp: &Qmp, name: &str, deadline: Instant) -> Result<(), ControlError> {
+    let asked = qmp.execute(DETACH, Some(json!({ "id": name })), ANSWER).await;
+    while devices(qmp).await?.contains(name) {
+        match &asked {
+            // Asked before, it may still be about to.
+            Ok(_) | Err(ControlError::Refused { .. }) if Instant::now() < deadline => tokio::time::sleep(RETRY).await,
+            Ok(_) => {
+                let reason = format!("the guest does not let go of {name}");
+                return Err(ControlError::Refused { command: DETACH, reason });
+            }
+            Err(_) => return asked.map(drop),
+        }
+    }
+    Ok(())
+}
+
+/// Whether somebody is at the other end of a device's channel.
+async fn is_connected(qmp: &Qmp, name: &str) -> Result<bool, ControlError> {
+    const COMMAND: &str = "query-chardev";
+    let channels = qmp.execute(COMMAND, None, ANSWER).await?;
+    let channels = channels.as_array();
+    Ok(channels.into_iter().flatten().any(|channel| is_connected_one(channel, name)))
+}
+
+fn is_connected_one(channel: &Value, name: &str) -> bool {
+    let reached = channel["filename"].as_str();
+    channel["label"] == name && reached.is_some_and(|reached| !reached.starts_with("disconnected:"))
 }
 
 async fn disconnect(qmp: &Qmp, name: &str) -> Result<(), ControlError> {
@@ -127,6 +173,15 @@ mod tests {
         let full = ["machine0.port1", "machine1.port2", "machine2.port3", "machine3.port4"];
         assert_eq!(place(&machine(&full), "machine4"), Place::None);
         assert_eq!(place(&machine(&full), "machine3"), Place::There("machine3.port4".to_owned()));
+    }
+
+    /// In QEMU's own words.
+    #[test]
+    fn a_channel_whose_other_end_is_gone_is_told_from_one_that_is_held() {
+        let said = |filename: &str| json!({"frontend-open": false, "filename": filename, "label": "machine0.port1"});
+        assert!(is_connected_one(&said("unix:/run/machine/m/share0.sock"), "machine0.port1"));
+        assert!(!is_connected_one(&said("unix:/run/machine/m/share0.sock"), "machine0.port2"));
+        assert!(!is_connected_one(&said("disconnected:unix:/run/machine/m/share0.sock"), "machine0.port1"));
     }
 
     /// What QEMU is told, word by word.
