@@ -6,7 +6,7 @@ mod refused;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ pub struct LocalImages {
     cache: PathBuf,
     agent: &'static [u8],
     /// Initramfs files that were made or found whole since we run.
-    initramfs: RwLock<Vec<Initramfs>>,
+    initramfs: Mutex<Vec<Initramfs>>,
     /// One build at a time: a second one of the same template finds it built.
     building: Arc<tokio::sync::Mutex<()>>,
 }
@@ -49,7 +49,7 @@ impl LocalImages {
     /// If what is left of a build cannot be removed.
     pub fn open(images: PathBuf, cache: PathBuf, agent: &'static [u8]) -> Result<Self, ImageError> {
         sweep_unfinished(&images).map_err(|error| failed("remove an unfinished build", &error))?;
-        let initramfs = RwLock::default();
+        let initramfs = Mutex::default();
         Ok(Self { images, cache, agent, initramfs, building: Arc::default() })
     }
 
@@ -107,20 +107,21 @@ impl LocalImages {
     fn initramfs(&self, template: &Template) -> Result<Initramfs, ImageError> {
         let agent = Digest::of(self.agent);
         let path = self.cache.join(format!("initramfs-{}-{}", &template.digest.as_str()[..16], &agent.as_str()[..16]));
-        let known = self.initramfs.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.iter().find(|known| known.path == path && path.exists()) {
+        // Held until it is made: of two who need it at once, one makes it.
+        let mut made = self.initramfs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = made.iter().find(|known| known.path == path && path.exists()) {
             return Ok(known.clone());
         }
-        drop(known);
         let kernel = template.kernel_parts()?;
         let bytes = crate::build_initramfs(&kernel, self.agent);
         // Compared, not trusted: a crash may have left half of it, and making it takes milliseconds.
         if fs::read(&path).ok().as_deref() != Some(bytes.as_slice()) {
             write_whole(&path, &bytes).map_err(|error| of_io("write the initramfs", &error))?;
         }
-        let made = Initramfs { path, digest: to_core(&Digest::of(&bytes))? };
-        self.initramfs.write().unwrap_or_else(PoisonError::into_inner).push(made.clone());
-        Ok(made)
+        let new = Initramfs { path, digest: to_core(&Digest::of(&bytes))? };
+        made.retain(|known| known.path != new.path);
+        made.push(new.clone());
+        Ok(new)
     }
 }
 
