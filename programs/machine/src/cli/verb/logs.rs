@@ -1,4 +1,5 @@
-//! `logs`: what a machine's guest wrote to its console since its last start, and what its network refused.
+//! `logs`: what a machine's guest, or our agent in it, wrote to its console, what a service said, and what its network
+//! refused.
 
 use clap::Args;
 use machine_sdk::api::explain::{CompanionLine, RefusalLine};
@@ -10,6 +11,9 @@ use crate::cli::exit::Failure;
 use crate::cli::project;
 use crate::cli::voice::Voice;
 
+/// What the agent's lines on the guest's console begin with.
+const AGENT: &str = "machine-agent: ";
+
 /// Which log, of which machine.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArguments {
@@ -17,8 +21,12 @@ pub(crate) struct LogsArguments {
     #[arg(long)]
     boot: bool,
 
-    /// what the machine wanted to reach and might not, with the rule that refused it
+    /// what our agent in the guest said on its console since its last start
     #[arg(long, conflicts_with = "boot")]
+    agent: bool,
+
+    /// what the machine wanted to reach and might not, with the rule that refused it
+    #[arg(long, conflicts_with_all = ["boot", "agent"])]
     network: bool,
 
     /// go on until the machine runs no more
@@ -26,7 +34,7 @@ pub(crate) struct LogsArguments {
     follow: bool,
 
     /// what a service of the machine said
-    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["boot", "network"])]
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["boot", "agent", "network"])]
     service: Option<String>,
 
     /// machine whose log to print; the project's, if left out
@@ -48,28 +56,38 @@ pub(crate) async fn logs(asked: LogsArguments, desk: &Desk) -> Result<u8, Failur
         }
         None => desk.link.ask(async |client| client.boot_log(&machine, follow).await).await?,
     };
+    if asked.agent {
+        return by_line(log, |lines| desk.voice.print(&agents(lines))).await;
+    }
     while let Some(bytes) = log.next().await? {
         desk.voice.write(&bytes)?;
     }
     Ok(0)
 }
 
-async fn print_refusals(mut log: ByteStream, voice: &Voice) -> Result<u8, Failure> {
+async fn print_refusals(log: ByteStream, voice: &Voice) -> Result<u8, Failure> {
+    let shown = |line: &str| if voice.json() { as_json(line) } else { as_text(line) } + "\n";
+    by_line(log, |lines| voice.print(&lines.lines().filter(|line| !line.is_empty()).map(shown).collect::<String>()))
+        .await
+}
+
+/// Prints whole lines as they come.
+async fn by_line(mut log: ByteStream, print: impl Fn(&str) -> Result<(), Failure>) -> Result<u8, Failure> {
     let mut begun: Vec<u8> = Vec::new();
     while let Some(bytes) = log.next().await? {
         begun.extend_from_slice(&bytes);
         let whole = begun.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let lines: Vec<u8> = begun.drain(..whole).collect();
-        print_lines(&lines, voice)?;
+        print(&String::from_utf8_lossy(&lines))?;
     }
-    print_lines(&begun, voice)?;
+    print(&String::from_utf8_lossy(&begun))?;
     Ok(0)
 }
 
-fn print_lines(lines: &[u8], voice: &Voice) -> Result<(), Failure> {
-    let text = String::from_utf8_lossy(lines);
-    let lines = text.lines().filter(|line| !line.is_empty());
-    voice.print(&lines.map(|line| if voice.json() { as_json(line) } else { as_text(line) } + "\n").collect::<String>())
+/// The lines that begin as the agent's do. A guest may write what it likes, and a terminal is sent text alone.
+fn agents(lines: &str) -> String {
+    let said = lines.lines().filter_map(|line| line.strip_prefix(AGENT));
+    said.map(|line| line.chars().filter(|letter| !letter.is_control()).chain(['\n']).collect::<String>()).collect()
 }
 
 /// A line that a program reads; what the gateway itself said is a `message`.
@@ -136,6 +154,12 @@ mod tests {
             "tcp 1.1.1.1:80 (a.example)  default deny  (3 others not told)",
         );
         check(&json!({}), "tcp -  default deny");
+    }
+
+    #[test]
+    fn the_agents_lines_are_told_from_the_kernels() {
+        let console = "[    0.1] Linux\r\nmachine-agent: ready\r\nnot machine-agent: x\nmachine-agent: \x1b[2Jlate\n";
+        assert_eq!(agents(console), "ready\n[2Jlate\n");
     }
 
     #[test]
