@@ -80,13 +80,7 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
         resting.iter_mut().for_each(|resting| resting.let_go_of_root());
         read_only_root::lay_over().await?;
     }
-    identity::become_host(&waking.hostname, resting.as_mut().map(|resting| &mut resting.plates))?;
-    identity::become_machine(&waking.machine_id, resting.as_mut().map(|resting| &mut resting.plates))?;
-    connect(&waking, resting.as_ref().and_then(|resting| resting.card.as_ref())).map_err(|error| io(&error))?;
-    let replaced = keys::replace(Path::new(keys::FOLDER), &waking.keys);
-    if replaced.map_err(|error| failed("cannot replace the SSH host keys", &error))? == keys::Replaced::Some {
-        keys::tell_daemon();
-    }
+    be_called(&waking, resting.as_deref_mut().map(AsMut::as_mut))?;
     let trusting = trust(waking.authorities.take(), resting.as_mut().map(|resting| &mut resting.trusted));
     let (variables, ()) = tokio::try_join!(trusting, lay_out(&mut waking))?;
     seal(waking.root).await?;
@@ -104,6 +98,18 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
     }
     world.env.send_replace(waking.env);
     Ok(Woken { failed_hooks, mounts, root })
+}
+
+/// Its names, its address and its keys.
+fn be_called(waking: &Waking, mut resting: Option<&mut Resting>) -> Result<(), Failed> {
+    identity::become_host(&waking.hostname, resting.as_mut().map(|resting| &mut resting.plates))?;
+    identity::become_machine(&waking.machine_id, resting.as_mut().map(|resting| &mut resting.plates))?;
+    connect(waking, resting.and_then(|resting| resting.card.as_ref())).map_err(|error| io(&error))?;
+    let replaced = keys::replace(Path::new(keys::FOLDER), &waking.keys);
+    if replaced.map_err(|error| failed("cannot replace the SSH host keys", &error))? == keys::Replaced::Some {
+        keys::tell_daemon();
+    }
+    Ok(())
 }
 
 /// The disk, and the host's folders.
