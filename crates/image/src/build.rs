@@ -2,7 +2,7 @@
 //! `Progress`; takes the time as an argument; leaves a folder named `unfinished-*` behind if it is killed, and
 //! nothing if it fails.
 //!
-//! resolve ─▶ fetch ─▶ kernel ─▶ fetch, of other registries ─▶ build ─▶ disk ─▶ seal
+//! resolve ─▶ fetch, of other registries ─▶ resolve, fetch ─▶ kernel ─▶ build ─▶ disk ─▶ seal
 
 mod error;
 mod inputs;
@@ -110,9 +110,10 @@ fn build_in(
 ) -> Result<(), BuildError> {
     let Workshop { folder, ownership, .. } = workshop;
     let python = check_packages(workshop, &inputs, report)?;
-    let (kernel, epoch) = build_kernel(workshop, request, &inputs, report)?;
+    // Before the kernel: a registry that does not answer, or lacks a package, is told of soon.
     let local = folder.join("local");
     let bought = go_shopping(workshop, &inputs, &python, &local, report)?;
+    let (kernel, epoch) = build_kernel(workshop, request, &inputs, report)?;
     inputs.ingredients.run_once(&bought.with_scripts);
     let tar = folder.join("rootfs.tar");
     during(Stage::Build, report, |heard| {

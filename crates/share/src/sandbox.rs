@@ -14,7 +14,7 @@ use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetStatus, Scope,
 };
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags, open, statvfs};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount_bind_recursive, mount_change, mount_remount, unmount,
 };
@@ -101,7 +101,9 @@ fn change_root(plan: &SharePlan) -> io::Result<()> {
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::DOWNSTREAM)?;
     mount_bind_recursive(&plan.folder, &plan.folder)?;
     let mut flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    if plan.access == Access::ReadOnly {
+    // What this computer does not let be written to stays so: to mount it again with less would undo that.
+    let kept = statvfs(&plan.folder)?.f_flag.contains(StatVfsMountFlags::RDONLY);
+    if kept || plan.access == Access::ReadOnly {
         flags |= MountFlags::RDONLY;
     }
     // A name space of a user may not undo flags that the mount already has; then it stays as it is.

@@ -1,5 +1,6 @@
 //! `.machine/id` and its `.gitignore`: read, decided about, written. What is decided is in `mod.rs`.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -37,25 +38,40 @@ pub enum IdentityError {
     },
 }
 
-/// Tells what the project of a folder is, and writes that down, so that the answer is `Same` from then on.
+/// Tells what the project of a folder is, and writes that down, so that the answer is `Same` from then on, also for
+/// another who asks at the same time.
 pub fn identify(folder: &Path, entropy: &[u8; ENTROPY]) -> Result<Identity, IdentityError> {
-    let keep = |path: &Path| {
-        let path = path.to_owned();
-        move |source| IdentityError::Keep { path, source }
-    };
-    let here = std::fs::canonicalize(folder).map_err(keep(folder))?;
-    let recorded = recorded(&here)?;
-    // A folder that cannot be looked at is not where the project is.
-    let elsewhere = recorded.as_ref().filter(|recorded| recorded.path != here);
-    let there = elsewhere.and_then(|recorded| self::recorded(&recorded.path).ok().flatten());
-    let identity = decide(&here, recorded.as_ref(), there.as_ref(), ProjectId::from_entropy(entropy));
+    let here =
+        std::fs::canonicalize(folder).map_err(|source| IdentityError::Keep { path: folder.to_owned(), source })?;
+    if let same @ Identity::Same(_) = look(&here, entropy)? {
+        return Ok(same);
+    }
+    let _turn = turn(&here)?;
+    let identity = look(&here, entropy)?;
     match &identity {
+        // Whoever had the turn before has written it down.
         Identity::Same(_) => {}
         Identity::New(id) | Identity::Copied { id, .. } | Identity::Moved { id, .. } => {
             write(&here, &IdRecord { id: id.clone(), path: here.clone() })?;
         }
     }
     Ok(identity)
+}
+
+fn look(here: &Path, entropy: &[u8; ENTROPY]) -> Result<Identity, IdentityError> {
+    let recorded = recorded(here)?;
+    // A folder that cannot be looked at is not where the project is.
+    let elsewhere = recorded.as_ref().filter(|recorded| recorded.path != here);
+    let there = elsewhere.and_then(|recorded| self::recorded(&recorded.path).ok().flatten());
+    Ok(decide(here, recorded.as_ref(), there.as_ref(), ProjectId::from_entropy(entropy)))
+}
+
+/// Held while the id is settled. On a file system without locks, two who ask at once may settle it differently.
+fn turn(here: &Path) -> Result<Option<File>, IdentityError> {
+    let kept = here.join(FOLDER);
+    let opened = std::fs::create_dir_all(&kept).and_then(|()| File::open(&kept));
+    let folder = opened.map_err(|source| IdentityError::Keep { path: kept, source })?;
+    Ok(folder.lock().is_ok().then_some(folder))
 }
 
 fn recorded(folder: &Path) -> Result<Option<IdRecord>, IdentityError> {
@@ -77,7 +93,6 @@ fn recorded(folder: &Path) -> Result<Option<IdRecord>, IdentityError> {
 fn write(folder: &Path, record: &IdRecord) -> Result<(), IdentityError> {
     let kept = folder.join(FOLDER);
     let keep = |source| IdentityError::Keep { path: kept.clone(), source };
-    std::fs::create_dir_all(&kept).map_err(keep)?;
     let ignored = kept.join(".gitignore");
     if !ignored.exists() {
         // Untracked as a whole, unless the project's file lives there.

@@ -101,3 +101,20 @@ fn a_damaged_id_file_and_a_link_are_refused() {
     std::os::unix::fs::symlink(stage.path(), other.path().join(".machine")).unwrap();
     assert!(matches!(identify(other.path(), &[1; ENTROPY]), Err(IdentityError::NotAFolder { .. })));
 }
+
+#[test]
+fn those_who_ask_at_once_are_told_the_same() {
+    for _ in 0..20 {
+        let stage = tempfile::tempdir().unwrap();
+        let begin = std::sync::Barrier::new(4);
+        let ask = &|seed: u8| {
+            begin.wait();
+            identify(stage.path(), &[seed; ENTROPY]).unwrap().id().clone()
+        };
+        let told = std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..4).map(|seed| scope.spawn(move || ask(seed))).collect();
+            asking.into_iter().map(|one| one.join().unwrap()).collect::<std::collections::BTreeSet<_>>()
+        });
+        assert_eq!(told.len(), 1, "{told:?}");
+    }
+}

@@ -19,17 +19,19 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use super::{LocalProvider, of_io, shares};
 
 /// A batch that is longer does not come from a watcher of ours.
 const LONGEST_BATCH: u32 = 64 << 20;
 
-/// What a watcher says; notes are for its own log.
+/// What a watcher says; notes are for people, in our log.
 #[derive(Debug, Deserialize)]
 struct Batch {
     changes: Vec<Told>,
     rescan: Vec<String>,
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,11 +62,11 @@ impl Folders for LocalProvider {
         let mut watched = JoinSet::new();
         for (place, mount) in mounts.iter().enumerate() {
             let socket = shares::watch_socket(&self.run(machine), place);
-            let (target, guest) = (mount.target.clone(), guest.clone());
+            let (machine, mount, guest) = (machine.clone(), mount.clone(), guest.clone());
             watched.spawn(async move {
                 let watcher = UnixStream::connect(&socket).await;
                 let watcher = watcher.map_err(|error| of_io("reach a folder's watcher", &error))?;
-                pass_on(watcher, &target, guest.as_ref()).await
+                pass_on(watcher, &machine, &mount, guest.as_ref()).await
             });
         }
         match watched.join_next().await {
@@ -75,12 +77,20 @@ impl Folders for LocalProvider {
 }
 
 /// Until the watcher ends.
-async fn pass_on(mut watcher: UnixStream, target: &str, guest: &dyn Guest) -> Result<(), ProviderError> {
+async fn pass_on(
+    mut watcher: UnixStream,
+    machine: &MachineId,
+    mount: &MountSpec,
+    guest: &dyn Guest,
+) -> Result<(), ProviderError> {
     let project = guest.project();
     while let Some(batch) = next(&mut watcher).await.map_err(|error| of_io("read a folder's watcher", &error))? {
+        for note in &batch.notes {
+            warn!(%machine, folder = %mount.source.display(), "{note}");
+        }
         let changes = batch.changes();
         for some in changes.chunks(MOST_CHANGES) {
-            project.touch(target, some).await?;
+            project.touch(&mount.target, some).await?;
         }
     }
     Ok(())

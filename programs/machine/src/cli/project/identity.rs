@@ -1,6 +1,6 @@
 //! Who a project is: its id, kept in its folder, through moves and copies.
 
-use machine_machinefile::identity::{ENTROPY, Identity, identify};
+use machine_machinefile::identity::{ENTROPY, Identity, IdentityError, identify};
 use machine_sdk::api::Code;
 
 use crate::cli::exit::Failure;
@@ -11,10 +11,7 @@ pub(super) fn of(found: &machine_machinefile::Project, voice: &Voice) -> Result<
     let mut entropy = [0; ENTROPY];
     getrandom::fill(&mut entropy)
         .map_err(|error| Failure::new(Code::InternalError, format!("cannot choose an id for the project: {error}")))?;
-    let identity = identify(&found.folder, &entropy).map_err(|error| {
-        let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-        Failure::new(Code::FileError, format!("{error}{source}"))
-    })?;
+    let identity = identify(&found.folder, &entropy).map_err(|error| failure(&error))?;
     match &identity {
         Identity::New(_) | Identity::Same(_) => {}
         Identity::Copied { of, .. } => {
@@ -25,4 +22,15 @@ pub(super) fn of(found: &machine_machinefile::Project, voice: &Voice) -> Result<
         }
     }
     Ok(identity.id().to_string())
+}
+
+fn failure(error: &IdentityError) -> Failure {
+    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    let failure = Failure::new(Code::FileError, format!("{error}{source}"));
+    match error {
+        IdentityError::Keep { .. } => failure
+            .hint("a project's folder must be writable the first time; its machine may see it read-only: `mode: ro`"),
+        // These say it themselves.
+        IdentityError::Damaged { .. } | IdentityError::NotAFolder { .. } => failure,
+    }
 }
