@@ -16,7 +16,7 @@ use crate::home::Home;
 use crate::report::Report;
 
 /// A project as most are: of a template made for it, which has its user. What else is installed does not matter here.
-const MACHINEFILE: &str = "version: 1\nname: measured\nresources: {cpus: 2, memory: 1GiB}\n";
+const MACHINEFILE: &str = "version: 1\nname: measured\npackages: {apt: [git]}\nresources: {cpus: 2, memory: 1GiB}\n";
 
 /// A project in a folder of its own, and the program that works on it.
 pub(crate) struct Project<'h> {

@@ -1,5 +1,8 @@
 //! Small files in the shared folder, beside the same in a folder of the guest's own disk.
 
+use std::fs;
+use std::path::Path;
+
 use super::Project;
 use crate::figures::Samples;
 use crate::report::Report;
@@ -8,24 +11,22 @@ use crate::report::Report;
 const TRACKED: usize = 20_000;
 const PACKED: usize = 5_000;
 
-/// Makes both on the guest's own disk, then copies the repository to the other side: both have the same.
-const LAY: &str = "set -e; cd /workspace/own; git config --global --add safe.directory '*'; \
-    git config --global gc.auto 0; mkdir tree packed; \
-    python3 - <<'PY'\n\
-import os\n\
-for tree, count in (('tree', TRACKED), ('packed', PACKED)):\n\
-\x20   for n in range(count):\n\
-\x20       folder = f'{tree}/{n // 100}'\n\
-\x20       os.makedirs(folder, exist_ok=True)\n\
-\x20       open(f'{folder}/{n}.txt', 'w').write(f'file {n}\\n' * 40)\n\
-PY\n\
-    git -C tree init -q; git -C tree add -A; \
-    git -C tree -c user.name=m -c user.email=m@example.com commit -q -m all; \
-    tar -cf packed.tar packed; rm -rf packed; cp packed.tar ..; cp -a tree ..";
+/// Files of a folder.
+const TOGETHER: usize = 100;
+
+/// Copies the tree that lies in the shared folder to the guest's own disk, makes a repository of it there, and copies
+/// that back: both have the same. Packed, as it would be after a clone. Status is asked once, so that both indices
+/// know their files.
+const LAY: &str = "set -e; cd /workspace; cp -a tree own/; cd own; git config --global --add safe.directory '*'; \
+    git config --global gc.auto 0; git -C tree init -q; git -C tree add -A; \
+    git -C tree -c user.name=m -c user.email=m@example.com commit -q -m all; git -C tree gc -q --prune=now; \
+    cp -a tree/.git ../tree/; git -C tree status --short; git -C ../tree status --short; mkdir packed; cd packed; \
+    for n in $(seq PACKED); do printf 'file %s\\n' $n $n $n $n > $n.txt; done; cd ..; \
+    tar -cf packed.tar packed; rm -rf packed; cp packed.tar ..";
 
 pub(super) async fn measure(project: &Project<'_>, rounds: usize, report: &mut Report) -> anyhow::Result<()> {
-    let lay = LAY.replace("TRACKED", &TRACKED.to_string()).replace("PACKED", &PACKED.to_string());
-    project.seconds(&lay).await?;
+    lay_tree(&project.folder().join("tree"))?;
+    project.seconds(&LAY.replace("PACKED", &PACKED.to_string())).await?;
     let forget = "sync; echo 3 | sudo tee /proc/sys/vm/drop_caches";
     compare(project, rounds, report, "git status of 20,000 files, first", forget, "git -C tree status --short").await?;
     compare(project, rounds, report, "git status of 20,000 files, again", "true", "git -C tree status --short").await?;
@@ -34,6 +35,18 @@ pub(super) async fn measure(project: &Project<'_>, rounds: usize, report: &mut R
     compare(project, rounds, report, "rm of 5,000 files", "rm -rf packed; tar -xf packed.tar; sync", "rm -rf packed")
         .await?;
     project.seconds("cd /workspace && rm -rf tree packed packed.tar own/tree own/packed own/packed.tar").await.map(drop)
+}
+
+/// On the host, where it takes no time.
+fn lay_tree(tree: &Path) -> std::io::Result<()> {
+    for number in 0..TRACKED {
+        let folder = tree.join((number / TOGETHER).to_string());
+        if number % TOGETHER == 0 {
+            fs::create_dir_all(&folder)?;
+        }
+        fs::write(folder.join(format!("{number}.txt")), format!("file {number}\n").repeat(40))?;
+    }
+    Ok(())
 }
 
 /// Turn and turn about, so that both meet the same hour.
