@@ -123,6 +123,11 @@ fn a_start_that_is_given_up_anywhere_is_finished_by_the_next() {
     let project = Project::new(&home, "given-up", &phases(1));
     let images = || fs::read_dir(home.folder().join("images/memory")).into_iter().flatten().count();
 
+    let mut start = Start::of(&project, 6);
+    start.until_it_says("started the server");
+    start.interrupt();
+    check_nothing_left(&home);
+
     let mut start = Start::of(&project, 0);
     start.until("a memory image is being made", |_| images() > 0);
     start.interrupt();
