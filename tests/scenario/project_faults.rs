@@ -121,36 +121,10 @@ fn a_start_that_is_given_up_anywhere_is_finished_by_the_next() {
     let home = Home::new("fault-given-up");
     home.forget_memory_images();
     let project = Project::new(&home, "given-up", &phases(1));
-    let images = || fs::read_dir(home.folder().join("images/memory")).into_iter().flatten().count();
-
-    let mut start = Start::of(&project, 6);
-    start.until_it_says("started the server");
-    start.interrupt();
-    check_nothing_left(&home);
-
-    let mut start = Start::of(&project, 0);
-    start.until("a memory image is being made", |_| images() > 0);
-    start.interrupt();
-    check_nothing_left(&home);
-
-    let mut start = Start::of(&project, 1);
-    start.until_it_says("provision making");
-    let mut waiting = Start::of(&project, 2);
-    waiting.until_it_says("waiting for it");
-    waiting.interrupt();
-    assert!(start.goes_on(), "{}", start.said());
-    start.interrupt();
-    check_nothing_left(&home);
-
-    project.write("making", "");
-    let mut start = Start::of(&project, 3);
-    start.until_it_says("power off");
-    start.interrupt();
-    check_nothing_left(&home);
-
+    give_up_before_there_is_a_machine(&home, &project);
     // Another template, made by the one that is given up while it fits its machine out.
     let project = Project::new(&home, "given-up", &phases(2));
-    let mut start = Start::of(&project, 4);
+    let mut start = Start::of(&project, 5);
     start.until_it_says("provision fitting");
     start.interrupt();
     check_one_runs(&home, "given-up");
@@ -158,7 +132,7 @@ fn a_start_that_is_given_up_anywhere_is_finished_by_the_next() {
     until("what it ran in the guest is over", || home.machine(&fitting).code == 1);
 
     project.write("fitting", "");
-    let mut start = Start::of(&project, 5);
+    let mut start = Start::of(&project, 6);
     start.until_it_says("ready test -e");
     start.interrupt();
     check_one_runs(&home, "given-up");
@@ -170,6 +144,34 @@ fn a_start_that_is_given_up_anywhere_is_finished_by_the_next() {
     assert_eq!(home.inspect("given-up")["generation"], launches, "it went on with the machine that was there");
     project.ok(&["destroy", "--yes"]);
     project.forget_templates();
+}
+
+fn give_up_before_there_is_a_machine(home: &Home, project: &Project<'_>) {
+    let mut start = Start::of(project, 0);
+    start.until_it_says("started the server");
+    start.interrupt();
+    check_nothing_left(home);
+
+    let images = || fs::read_dir(home.folder().join("images/memory")).into_iter().flatten().count();
+    let mut start = Start::of(project, 1);
+    start.until("a memory image is being made", |_| images() > 0);
+    start.interrupt();
+    check_nothing_left(home);
+
+    let mut start = Start::of(project, 2);
+    start.until_it_says("provision making");
+    let mut waiting = Start::of(project, 3);
+    waiting.until_it_says("waiting for it");
+    waiting.interrupt();
+    assert!(start.goes_on(), "{}", start.said());
+    start.interrupt();
+    check_nothing_left(home);
+
+    project.write("making", "");
+    let mut start = Start::of(project, 4);
+    start.until_it_says("power off");
+    start.interrupt();
+    check_nothing_left(home);
 }
 
 #[test]
