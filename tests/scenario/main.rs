@@ -9,6 +9,8 @@ mod home;
 mod image_faults;
 mod images;
 mod mounts;
+mod project_faults;
+mod project_faults_folder;
 mod projects;
 mod refusals;
 mod roots;

@@ -13,40 +13,61 @@ use crate::home::{Ended, Home, until};
 const LEAST: &str = "version: 1\nbase: {template: base}\nresources: {cpus: 1, memory: 512M}\n";
 
 /// A folder with a Machinefile.
-struct Project<'h> {
-    home: &'h Home,
-    folder: PathBuf,
+pub(crate) struct Project<'h> {
+    pub(crate) home: &'h Home,
+    pub(crate) folder: PathBuf,
 }
 
 impl<'h> Project<'h> {
-    fn new(home: &'h Home, name: &str, more: &str) -> Self {
+    pub(crate) fn new(home: &'h Home, name: &str, more: &str) -> Self {
         let folder = home.folder().join("projects").join(name);
         let project = Self { home, folder };
         project.write("Machinefile", &format!("{LEAST}name: {name}\n{more}"));
         project
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.folder.join(path);
         fs::create_dir_all(path.parent().expect("it is in a folder")).expect("the tests' folder can be written");
         fs::write(path, text).expect("the tests' folder can be written");
     }
 
-    fn machine_in(&self, below: &str, words: &[&str]) -> Ended {
+    pub(crate) fn machine_in(&self, below: &str, words: &[&str]) -> Ended {
         let mut command = self.home.command(words);
         command.current_dir(self.folder.join(below)).stdin(Stdio::null());
         Ended::of(&command.output().expect("the program was built"))
     }
 
-    fn machine(&self, words: &[&str]) -> Ended {
+    pub(crate) fn machine(&self, words: &[&str]) -> Ended {
         self.machine_in("", words)
     }
 
     #[track_caller]
-    fn ok(&self, words: &[&str]) -> String {
+    pub(crate) fn ok(&self, words: &[&str]) -> String {
         let ended = self.machine(words);
         assert_eq!(ended.code, 0, "machine {words:?}: {ended:#?}");
         ended.stdout.trim_end().to_owned()
+    }
+
+    /// Who it is, once it was started.
+    pub(crate) fn id(&self) -> String {
+        let id = fs::read(self.folder.join(".machine/id")).expect("it was started");
+        let id: serde_json::Value = serde_json::from_slice(&id).expect("it is JSON");
+        id["id"].as_str().expect("it is a text").to_owned()
+    }
+
+    /// The templates of its own provisioning: p-ID-HASH.
+    pub(crate) fn templates(&self) -> Vec<String> {
+        let its = format!("p-{}-", self.id());
+        let all = self.home.ok(&["template", "ls", "-o", "name"]);
+        all.lines().filter(|name| name.starts_with(&its)).map(str::to_owned).collect()
+    }
+
+    /// Removes these: all tests share a folder of templates.
+    pub(crate) fn forget_templates(&self) {
+        for template in self.templates() {
+            self.home.ok(&["template", "rm", "--yes", &template]);
+        }
     }
 }
 
@@ -196,11 +217,7 @@ fn what_is_provisioned_once_is_kept_for_every_start() {
         "{failed:?}"
     );
     assert_eq!(home.ok(&["ls", "-q"]), "", "nothing is left of what failed");
-    // Of a project's own provisioning: p-ID-HASH. Without an id they are others', too.
-    let provisioned = |name: &&str| name.strip_prefix("p-").is_some_and(|rest| rest.contains('-'));
-    for template in home.ok(&["template", "ls", "-o", "name"]).lines().filter(provisioned) {
-        home.ok(&["template", "rm", "--yes", template]);
-    }
+    project.forget_templates();
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //!
 //! It has a name of our choosing, so that it can be removed before the server told its id.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use machine_sdk::api::{Code, CreateMachine};
@@ -59,28 +59,7 @@ impl<'a> Throwaway<'a> {
             made = &mut making => return made.map(|_| Made::Ready),
             caught = signals.next() => caught,
         };
-        // The server goes on making it until it is told otherwise, perhaps before it has begun.
-        let mut ended = false;
-        let removing = async {
-            loop {
-                let known_to_have_ended = ended;
-                let removal = self.desk.link.ask(async |client| client.destroy(&self.name, &mut |_| ()).await);
-                let mut removal = pin!(removal);
-                let removed = loop {
-                    tokio::select! {
-                        removed = &mut removal => break removed,
-                        _ = &mut making, if !ended => ended = true,
-                    }
-                };
-                match removed {
-                    Err(failure) if failure.is_machine_not_found() && !known_to_have_ended => {
-                        tokio::time::sleep(AGAIN).await;
-                    }
-                    Err(failure) if !failure.is_machine_not_found() => return Err(failure),
-                    Ok(_) | Err(_) => return Ok(()),
-                }
-            }
-        };
+        let removing = remove_while_made(&self.name, making, self.desk);
         self.insist(removing, signals).await?;
         Ok(Made::Interrupted(caught))
     }
@@ -121,6 +100,32 @@ impl<'a> Throwaway<'a> {
                     self.desk.voice.say("removing the machine; once more leaves it behind");
                 }
             }
+        }
+    }
+}
+
+/// Removes a machine that is being made: the server goes on making it until it is told otherwise, perhaps before it has
+/// begun.
+pub(crate) async fn remove_while_made<T>(
+    name: &str,
+    mut making: Pin<&mut impl Future<Output = T>>,
+    desk: &Desk,
+) -> Result<(), Failure> {
+    let mut ended = false;
+    loop {
+        let known_to_have_ended = ended;
+        let removal = desk.link.ask(async |client| client.destroy(name, &mut |_| ()).await);
+        let mut removal = pin!(removal);
+        let removed = loop {
+            tokio::select! {
+                removed = &mut removal => break removed,
+                _ = &mut making, if !ended => ended = true,
+            }
+        };
+        match removed {
+            Err(failure) if failure.is_machine_not_found() && !known_to_have_ended => tokio::time::sleep(AGAIN).await,
+            Err(failure) if !failure.is_machine_not_found() => return Err(failure),
+            Ok(_) | Err(_) => return Ok(()),
         }
     }
 }

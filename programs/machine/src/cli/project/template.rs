@@ -20,6 +20,7 @@ use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::session::Signals;
+use crate::cli::throwaway::remove_while_made;
 use crate::cli::verb::create;
 
 /// In the metadata of a machine that is provisioned to become a template.
@@ -91,22 +92,16 @@ async fn provisioned(
     let mut signals = Signals::catch()?;
     let builder = format!("build-{}", project.id);
     remove(&builder, desk).await?;
-    let caught = {
-        let building = build(project, name, ground, &builder, desk, progress);
-        let mut building = pin!(building);
-        tokio::select! {
-            built = &mut building => match built {
-                Ok(()) => None,
-                Err(failure) => {
-                    remove(&builder, desk).await?;
-                    return Err(failure);
-                }
-            },
-            caught = signals.next() => Some(caught),
+    let mut building = pin!(build(project, name, ground, &builder, desk, progress));
+    let built = tokio::select! {
+        built = &mut building => built,
+        caught = signals.next() => {
+            remove_while_made(&builder, building, desk).await?;
+            return Err(Failure::quiet(caught.exit()));
         }
     };
     remove(&builder, desk).await?;
-    caught.map_or(Ok(()), |caught| Err(Failure::quiet(caught.exit())))
+    built
 }
 
 async fn build(
