@@ -88,9 +88,26 @@ pub fn who_holds(address: SocketAddr, transport: Transport) -> Option<String> {
         let holds = fs::read_dir(process.path().join("fd")).ok()?.filter_map(Result::ok).any(|descriptor| {
             fs::read_link(descriptor.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str())
         });
-        let name = || fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-        holds.then(|| format!("{} (pid {pid})", name().trim_end()))
+        let said = |file: &str| {
+            fs::read(process.path().join(file))
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                .unwrap_or_default()
+        };
+        holds.then(|| format!("{} (pid {pid})", called(&said("comm"), &said("cmdline"))))
     })
+}
+
+/// What people call a process: the kernel's name for it, but the first word of its command line where it was started
+/// by a link of `/proc`, as our own are.
+fn called(comm: &str, command_line: &str) -> String {
+    const LINK: &str = "exe";
+    let comm = comm.trim_end();
+    let first =
+        command_line.split('\0').next().and_then(|word| word.rsplit('/').next()).filter(|word| !word.is_empty());
+    match first {
+        Some(first) if comm == LINK => first.to_owned(),
+        Some(_) | None => comm.to_owned(),
+    }
 }
 
 fn holding_inode(address: SocketAddr, transport: Transport) -> Option<u64> {
@@ -150,6 +167,13 @@ mod tests {
     use std::net::{TcpListener, TcpStream, UdpSocket};
 
     use super::*;
+
+    #[test]
+    fn a_process_is_called_as_people_know_it() {
+        assert_eq!(called("nginx\n", "nginx: worker\0"), "nginx");
+        assert_eq!(called("exe\n", "/usr/bin/machine\0gateway\0x\0"), "machine");
+        assert_eq!(called("exe\n", ""), "exe");
+    }
 
     fn forward(text: &str) -> Forward {
         text.parse().unwrap()
