@@ -54,6 +54,12 @@ impl Plain {
         Self { plan: serde_json::from_slice(&text)?, folder: folder.to_owned() }.with_netdev(SLIRP)
     }
 
+    /// The same, but it does not wait to be told to begin.
+    pub(crate) fn without_waiting(mut self) -> Self {
+        self.plan.arguments.retain(|word| word != "-S");
+        self
+    }
+
     /// The same with another network.
     pub(crate) fn with_netdev(mut self, netdev: &str) -> anyhow::Result<Self> {
         let words = &mut self.plan.arguments;

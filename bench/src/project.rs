@@ -1,7 +1,9 @@
 //! What a developer waits for all day: a project's start, a command in it, and files in the folder that it shares
 //! with its machine, beside the same on the guest's own disk, in the same guest, in the same run.
 
+mod cold;
 mod files;
+mod install;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +18,8 @@ use crate::home::Home;
 use crate::report::Report;
 
 /// A project as most are: of a template made for it, which has its user. What else is installed does not matter here.
-const MACHINEFILE: &str = "version: 1\nname: measured\npackages: {apt: [git]}\nresources: {cpus: 2, memory: 1GiB}\n";
+const MACHINEFILE: &str = "version: 1\nname: measured\npackages: {apt: [git]}\nresources: {cpus: 2, memory: 1GiB}\n\
+    mounts: [{host: ., guest: /workspace, exclude: [own]}]\n";
 
 /// A project in a folder of its own, and the program that works on it.
 pub(crate) struct Project<'h> {
@@ -25,11 +28,10 @@ pub(crate) struct Project<'h> {
 }
 
 impl<'h> Project<'h> {
-    fn lay(home: &'h Home) -> anyhow::Result<Self> {
-        let folder = home.folder().join("measured");
+    fn lay(home: &'h Home, name: &str, machinefile: &str) -> anyhow::Result<Self> {
+        let folder = home.folder().join(name);
         std::fs::create_dir_all(folder.join("own"))?;
-        let mounts = "mounts: [{host: ., guest: /workspace, exclude: [own]}]\n";
-        std::fs::write(folder.join("Machinefile"), format!("{MACHINEFILE}{mounts}"))?;
+        std::fs::write(folder.join("Machinefile"), machinefile)?;
         Ok(Self { home, folder })
     }
 
@@ -64,20 +66,22 @@ impl<'h> Project<'h> {
 }
 
 pub(crate) async fn measure(home: &Home, rounds: usize, report: &mut Report) -> anyhow::Result<()> {
-    let project = Project::lay(home)?;
+    let project = Project::lay(home, "measured", MACHINEFILE)?;
     let first = project.timed(&["start"]).await?;
     report.single("project: first start, its template made if it is not there", "ms", first.as_secs_f64() * 1000.0);
     starts(&project, rounds, report).await?;
     commands(&project, rounds * 5, report).await?;
     watch::measure(&project, rounds, report).await?;
-    project.timed(&["destroy", "--yes"]).await.map(drop)
+    project.timed(&["destroy", "--yes"]).await?;
+    cold::measure(home, rounds, report).await
 }
 
 pub(crate) async fn measure_files(home: &Home, rounds: usize, report: &mut Report) -> anyhow::Result<()> {
-    let project = Project::lay(home)?;
+    let project = Project::lay(home, "measured", MACHINEFILE)?;
     project.timed(&["start"]).await?;
     files::measure(&project, rounds, report).await?;
-    project.timed(&["destroy", "--yes"]).await.map(drop)
+    project.timed(&["destroy", "--yes"]).await?;
+    install::measure(home, rounds, report).await
 }
 
 /// From a stopped machine with an ephemeral root to a ready one, as a person types it.
