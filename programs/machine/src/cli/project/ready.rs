@@ -88,8 +88,7 @@ async fn holds(
         ReadyCheck::Run(line) => {
             let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
             let (program, user) = (AttachProgram::Shell(line.clone()), Some(project.file.user.name.clone()));
-            let mut silent = Progress::silent();
-            let ran = provision::command(machine, program, user, Some(millis), desk, &mut silent).await;
+            let ran = provision::command(machine, program, user, Some(millis), desk, &mut |_| ()).await;
             match ran {
                 Ok(()) => Ok(None),
                 Err(Failure::Told { detail, .. }) => Ok(Some(detail.message)),
