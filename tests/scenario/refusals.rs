@@ -48,6 +48,9 @@ fn a_host_without_qemu_is_told_how_to_get_it() {
     let ended = home.machine(&["doctor"]);
     assert_eq!(ended.code, 9, "{ended:#?}");
     assert!(ended.stdout.contains("missing  qemu"), "{ended:#?}");
+    // Said of every host; the tests' own has npm, and may lack pip.
+    let told = |words: &str| ended.stdout.lines().any(|line| line.starts_with(words));
+    assert!(told("ok       npm ") && (told("ok       pip3 ") || told("note     pip3 ")), "{ended:#?}");
     assert_eq!(home.ok(&["ls", "-q"]), "");
     until("nothing is left", || home.machine_folders().is_empty());
 }
