@@ -15,7 +15,7 @@ use super::{Project, wish};
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::progress::Progress;
-use crate::cli::word::duration;
+use crate::cli::word::{duration, escape};
 
 /// After how much silence a command is said to be still running.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -180,11 +180,11 @@ fn ended(end: CommandEnd, said: &[u8]) -> Failure {
 
 /// What an entry is called in front of people.
 pub(super) fn called(entry: &Provision) -> String {
-    match &entry.action {
+    escape::plain(&match &entry.action {
         ProvisionAction::Run(line) => line.lines().next().unwrap_or_default().to_owned(),
         ProvisionAction::Script(path) => path.display().to_string(),
         ProvisionAction::File { path, .. } => format!("write {path}"),
-    }
+    })
 }
 
 fn script(project: &Project, path: &std::path::Path) -> Result<Vec<u8>, Failure> {

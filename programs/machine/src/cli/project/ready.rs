@@ -12,7 +12,7 @@ use super::{Project, provision};
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::progress::Progress;
-use crate::cli::word::duration;
+use crate::cli::word::{duration, escape};
 
 /// Between two tries of a probe.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -101,6 +101,6 @@ async fn holds(
 pub(super) fn called(probe: &Ready) -> String {
     match &probe.check {
         ReadyCheck::Port(port) => format!("port {port}"),
-        ReadyCheck::Run(line) => line.clone(),
+        ReadyCheck::Run(line) => escape::plain(line),
     }
 }

@@ -12,7 +12,7 @@ use crate::cli::exit::Failure;
 use crate::cli::paint::Paint;
 use crate::cli::project;
 use crate::cli::table::{Cell, pairs};
-use crate::cli::word::{age, duration, port};
+use crate::cli::word::{age, duration, escape, port};
 use machine_sdk::api::MiB;
 
 /// Which machine.
@@ -64,7 +64,7 @@ fn description(machine: &MachineInfo, now: Timestamp, paint: Paint) -> String {
     known("last start", Some(stages.collect::<Vec<_>>().join(", ")).filter(|stages| !stages.is_empty()));
     known("reason", machine.reason.clone());
     for warning in &machine.warnings {
-        known("warning", Some(warning.clone()));
+        known("warning", Some(escape::plain(warning)));
     }
     let allowed: Vec<&str> = machine.allowed_commands.iter().map(|command| command.word()).collect();
     known("allowed", Some(allowed.join(", ")).filter(|allowed| !allowed.is_empty()));
