@@ -179,6 +179,23 @@ fn a_folder_whose_daemon_is_killed_fails_within_seconds_and_is_there_again_each_
 }
 
 #[test]
+fn a_folder_that_cannot_be_shown_again_is_a_warning_of_its_machine_until_it_is() {
+    let home = Home::new("warned");
+    let folder = project(&home);
+    make(&home, "a", &json!({"mounts": [{"source": folder, "target": "/workspace"}]}));
+    let warned = || home.ok(&["status", "a"]).contains("warning");
+    assert!(!warned());
+    fs::rename(&folder, home.folder().join("aside")).expect("it is ours");
+    kill_daemon(&home);
+    until("it is said", warned);
+    let warning = home.inspect("a")["warnings"][0].clone();
+    assert!(warning.as_str().is_some_and(|text| text.contains(&folder.display().to_string())), "{warning}");
+    fs::rename(home.folder().join("aside"), &folder).expect("it is ours");
+    until("it is over", || !warned());
+    both_see_the_same(&home, &folder, "back");
+}
+
+#[test]
 fn a_folder_whose_daemon_dies_while_there_is_no_server_fails_at_once_and_the_next_server_mends_it() {
     let home = Home::new("nobody");
     let folder = project(&home);

@@ -175,6 +175,24 @@ fn give_up_before_there_is_a_machine(home: &Home, project: &Project<'_>) {
 }
 
 #[test]
+fn a_step_that_hangs_is_named_again_and_again_and_ctrl_c_ends_it_although_it_does_not_listen() {
+    let home = Home::new("fault-hangs");
+    let file = "provision:\n  - {run: echo one}\n  - {script: hang.sh}\n";
+    let project = Project::new(&home, "hangs", file);
+    project.write("hang.sh", "trap '' HUP INT TERM\necho two\nwhile true; do sleep 1; done\n");
+    let mut start = Start::of(&project, 0);
+    start.until_it_says("still running: step 2 of 2, 30.");
+    start.until_it_says("still running: step 2 of 2, 1 min");
+    let said = start.said();
+    let (mut lines, told) = (said.lines(), ["step 1 of 2: echo one", "one", "step 2 of 2: hang.sh", "two"]);
+    let missing = told.iter().find(|told| !lines.any(|line| line == format!("provision {told}")));
+    assert_eq!(missing, None, "in this order: {said}");
+    start.interrupt();
+    check_nothing_left(&home);
+    assert_eq!(project.templates(), Vec::<String>::new());
+}
+
+#[test]
 fn a_script_that_fills_the_disk_is_told_with_its_words_and_leaves_nothing() {
     let home = Home::new("fault-full");
     let file = "resources: {cpus: 1, memory: 512M, disk: 2G}\nprovision: [{script: fill.sh, as: root}]\n";

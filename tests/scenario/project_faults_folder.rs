@@ -231,7 +231,10 @@ fn a_folder_with_a_hundred_thousand_files_is_no_slower_to_start_and_as_fresh() {
         until("the guest sees it", || project.ok(&["run", "cat", &file]) == "changed");
     }
     // Programs of the guest that watch are not told of changes in some of these folders: this is said.
-    let log = || fs::read_to_string(home.folder().join("server.log")).unwrap_or_default();
-    until("it is said", || log().contains("too many folders"));
+    let warned = |words: &[&str]| project.ok(words).contains("too many folders");
+    until("it is said", || warned(&["status"]));
+    assert!(warned(&["inspect"]), "also to programs");
+    project.ok(&["stop"]);
+    assert!(!warned(&["status"]), "it does not run any more");
     project.ok(&["destroy", "--yes"]);
 }

@@ -1,6 +1,7 @@
 //! Bad input: a clear error with a stable code and a hint, and nothing is left behind.
 
 use crate::home::{Home, until};
+use crate::projects::Project;
 
 #[test]
 fn what_cannot_be_made_is_refused_and_nothing_is_left() {
@@ -40,6 +41,23 @@ fn of_two_clients_that_create_one_name_at_once_one_gets_it() {
 }
 
 #[test]
+fn a_strangers_file_hides_nothing_from_who_is_asked_to_trust_it() {
+    let home = Home::new("words");
+    // A terminal that obeyed would show `make`, and the letters of the other from right to left.
+    let file = "hooks: {pre_start: [\"rm -rf x\\e[2K\\rmake\"]}\nprovision: [{run: \"a\\e[2Kb\\u202Ec\"}]\n";
+    let project = Project::new(&home, "words", file);
+    for words in [&["trust", "--show"][..], &["plan"]] {
+        let told = project.ok(words);
+        assert!(told.contains("pre_start: rm -rf x\\u{1b}[2K\\rmake"), "{told:?}");
+        assert!(
+            !told.contains(|letter: char| letter != '\n' && letter.is_control() || letter == '\u{202e}'),
+            "{told:?}"
+        );
+    }
+    assert!(project.ok(&["plan"]).contains("a\\u{1b}[2Kb\\u{202e}c"));
+}
+
+#[test]
 fn a_host_without_qemu_is_told_how_to_get_it() {
     let mut home = Home::new("no-qemu");
     home.set_path("/nonexistent");
@@ -48,6 +66,9 @@ fn a_host_without_qemu_is_told_how_to_get_it() {
     let ended = home.machine(&["doctor"]);
     assert_eq!(ended.code, 9, "{ended:#?}");
     assert!(ended.stdout.contains("missing  qemu"), "{ended:#?}");
+    // Said of every host; the tests' own has npm, and may lack pip.
+    let told = |words: &str| ended.stdout.lines().any(|line| line.starts_with(words));
+    assert!(told("ok       npm ") && (told("ok       pip3 ") || told("note     pip3 ")), "{ended:#?}");
     assert_eq!(home.ok(&["ls", "-q"]), "");
     until("nothing is left", || home.machine_folders().is_empty());
 }

@@ -129,6 +129,9 @@ pub struct MachineInfo {
     /// Why it rests where nobody sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What a person should know of how it runs, at this moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// How often it was launched.
     pub generation: u64,
     /// What served its last start. Left out if it never ran.
@@ -194,6 +197,7 @@ impl MachineInfo {
             phase: phase(standing).into(),
             allowed_commands: allowed_commands(standing, possible).into_iter().map(Into::into).collect(),
             reason: machine.reason.clone(),
+            warnings: machine.warnings.clone(),
             generation: machine.generation.0,
             served_by: machine.served_by().map(Into::into),
             stages: stages.collect(),

@@ -1,9 +1,10 @@
 //! Identities that are random and never reused. Names, which people choose, are in `name.rs`.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::worded::worded;
 
 const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const LENGTH: usize = 20;
@@ -49,12 +50,6 @@ macro_rules! identity {
             pub fn from_entropy(entropy: &[u8; ID_ENTROPY]) -> Self {
                 Self(spell($first, entropy))
             }
-
-            /// The id as text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
         }
 
         impl FromStr for $name {
@@ -64,24 +59,7 @@ macro_rules! identity {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = NotAnId;
-            fn try_from(text: String) -> Result<Self, NotAnId> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
+        worded!($name, NotAnId);
     };
 }
 

@@ -18,6 +18,7 @@ pub mod size;
 pub mod spec;
 pub mod stage;
 pub mod state;
+mod worded;
 
 pub use code::Code;
 pub use command::Command;

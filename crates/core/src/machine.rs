@@ -54,6 +54,9 @@ pub struct Machine {
     /// Ports of the host that lead to where its guest was found listening. Of this moment: on no record.
     #[serde(skip)]
     pub found_ports: Vec<Forward>,
+    /// What a person should know of how it runs. Of this moment: on no record.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 impl Machine {

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::worded::{is_lower, is_word, worded};
+
 /// A machine's name, `[a-z][a-z0-9-]{0,38}` (rule E004 of the Machinefile): a host name, too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -56,8 +58,7 @@ impl FromStr for MachineName {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
         let begins = text.starts_with(|letter: char| letter.is_ascii_lowercase());
-        let goes_on = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-        if begins && goes_on && text.len() <= 39 && !text.ends_with('-') {
+        if begins && is_word(text, is_lower, "-") && text.len() <= 39 && !text.ends_with('-') {
             Ok(Self(text.to_owned()))
         } else {
             Err(BadName::Machine(text.to_owned()))
@@ -69,10 +70,7 @@ impl FromStr for TemplateName {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
         let (path, tag) = text.split_once(':').unwrap_or((text, "latest"));
-        let letters = |part: &str| {
-            part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-                && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
-        };
+        let letters = |part: &str| is_word(part, is_lower, "._-");
         if text.len() <= 128 && path.split('/').all(letters) && letters(tag) {
             Ok(Self(text.to_owned()))
         } else {
@@ -81,36 +79,8 @@ impl FromStr for TemplateName {
     }
 }
 
-macro_rules! named {
-    ($name:ident) => {
-        impl $name {
-            /// The name as text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-        impl TryFrom<String> for $name {
-            type Error = BadName;
-            fn try_from(text: String) -> Result<Self, BadName> {
-                text.parse()
-            }
-        }
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.0
-            }
-        }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
-named!(MachineName);
-named!(TemplateName);
+worded!(MachineName, BadName);
+worded!(TemplateName, BadName);
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -166,6 +166,7 @@ impl Desk {
             started_at: None,
             stages: Vec::new(),
             found_ports: Vec::new(),
+            warnings: Vec::new(),
         };
         self.errand(|reply| Errand::Admit { machine: Box::new(machine), then: new.then, reply }).await?
     }

@@ -89,6 +89,7 @@ impl Keeper {
                 ended = finished(&mut self.work) => self.finish(ended).await,
                 ending = run_ends(&self.promises, &self.machine) => self.witness(ending).await,
                 listening = self.finder.news() => self.find_ports(&listening).await,
+                warnings = self.mirror.news() => self.publish(Machine { warnings, ..self.machine.clone() }),
             }
             if self.work.is_none() && !self.machine.state.exists() {
                 return;
@@ -287,6 +288,7 @@ impl Keeper {
     fn publish(&mut self, mut next: Machine) {
         if !next.state.holds_memory() {
             next.found_ports.clear();
+            next.warnings.clear();
         }
         self.machine = next.clone();
         self.relay.follow(&self.promises, &self.machine);

@@ -39,4 +39,4 @@ pub use promise::LocalImages;
 pub use registry::RegistryError;
 pub use template::manifest::{ModulePart, Origin};
 pub use template::{Check, Identity, Manifest, Part, SweepError, Template, TemplateError, sweep_unfinished};
-pub use tool::{TOOLS, Tool, ToolError};
+pub use tool::{RECIPE_TOOLS, TOOLS, Tool, ToolError};

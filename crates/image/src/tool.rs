@@ -24,6 +24,8 @@ pub struct Tool {
 
 /// Every tool that a build of the base template runs.
 pub const TOOLS: [Tool; 8] = [APT_GET, APT_CONFIG, DEPMOD, DPKG_DEB, MKE2FS, MMDEBSTRAP, TAR, UNSHARE];
+/// What a build of some recipes runs besides, and which recipes those are.
+pub const RECIPE_TOOLS: [(Tool, &str); 2] = [(NPM, "npm packages or coding agents"), (PIP, "Python packages")];
 pub(crate) const APT_GET: Tool = Tool { name: "apt-get", package: "apt" };
 pub(crate) const APT_CONFIG: Tool = Tool { name: "apt-config", package: "apt" };
 pub(crate) const DEBUGFS: Tool = Tool { name: "debugfs", package: "e2fsprogs" };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use machine_core::MachineId;
 use machine_core::mount::MountSpec;
-use machine_core::promise::folders::Folders;
+use machine_core::promise::folders::{FolderEar, Folders};
 use machine_core::promise::guest::Guest;
 use machine_core::promise::provider::ProviderError;
 
@@ -14,7 +14,13 @@ pub(crate) struct FakeFolders;
 
 #[async_trait]
 impl Folders for FakeFolders {
-    async fn mirror(&self, _: &MachineId, _: &[MountSpec], _: Arc<dyn Guest>) -> Result<(), ProviderError> {
+    async fn mirror(
+        &self,
+        _: &MachineId,
+        _: &[MountSpec],
+        _: Arc<dyn Guest>,
+        _: &FolderEar,
+    ) -> Result<(), ProviderError> {
         std::future::pending().await
     }
 }

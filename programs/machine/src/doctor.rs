@@ -9,7 +9,7 @@ use std::time::Duration;
 use machine_hypervisor::accelerator::{Accelerator, probe_cached};
 use machine_hypervisor::driver::qemu::Installation;
 use machine_hypervisor::process::this_program;
-use machine_image::{TOOLS, Template};
+use machine_image::{RECIPE_TOOLS, TOOLS, Template, Tool, ToolError};
 use serde::Serialize;
 
 use crate::settings::Settings;
@@ -27,6 +27,8 @@ const NOT_CAPABLE: u8 = 9;
 enum Verdict {
     /// As it should be.
     Ok,
+    /// Something that only some need is not there.
+    Note,
     /// It works, but worse than it could.
     Warning,
     /// Machines cannot be made or run.
@@ -73,6 +75,7 @@ async fn examine(settings: &Settings) -> Vec<Check> {
         Ok(path) => ok(tool.name, path.display().to_string()),
         Err(error) => missing(tool.name, error.to_string(), format!("{INSTALL} {}`", tool.package)),
     }));
+    checks.extend(RECIPE_TOOLS.into_iter().map(|(tool, recipes)| of_recipes(tool, recipes, tool.find())));
     checks.extend(user_namespaces());
     checks.push(home);
     checks.push(template(settings));
@@ -103,6 +106,18 @@ async fn qemu(path: &Path, accelerator: Accelerator, cache: &Path) -> Check {
         Err(error) => {
             missing("qemu", format!("{:#}", anyhow::Error::from(error)), format!("{INSTALL} qemu-system-x86`"))
         }
+    }
+}
+
+/// A registry's client, which only those need who build templates with its packages.
+fn of_recipes(tool: Tool, recipes: &str, found: Result<PathBuf, ToolError>) -> Check {
+    match found {
+        Ok(path) => ok(tool.name, path.display().to_string()),
+        Err(_) => note(
+            tool.name,
+            format!("not installed for all users: templates with {recipes} cannot be built"),
+            format!("run `scripts/install-host recipes` of the source tree, or `apt-get install {}`", tool.package),
+        ),
     }
 }
 
@@ -160,6 +175,10 @@ fn ok(name: &'static str, detail: String) -> Check {
     Check { name, verdict: Verdict::Ok, detail, fix: None }
 }
 
+fn note(name: &'static str, detail: String, fix: String) -> Check {
+    Check { name, verdict: Verdict::Note, detail, fix: Some(fix) }
+}
+
 fn warning(name: &'static str, detail: String, fix: String) -> Check {
     Check { name, verdict: Verdict::Warning, detail, fix: Some(fix) }
 }
@@ -171,9 +190,28 @@ fn missing(name: &'static str, detail: String, fix: String) -> Check {
 fn lines(check: &Check) -> String {
     let word = match check.verdict {
         Verdict::Ok => "ok",
+        Verdict::Note => "note",
         Verdict::Warning => "warning",
         Verdict::Missing => "missing",
     };
     let fix = check.fix.as_ref().map(|fix| format!("{:<8} {:<16} fix: {fix}\n", "", "")).unwrap_or_default();
     format!("{word:<8} {:<16} {}\n{fix}", check.name, check.detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_only_recipes_need_is_noted_with_what_brings_it() {
+        let (tool, recipes) = RECIPE_TOOLS[1];
+        let missing = ToolError::Missing { tool: tool.name, package: tool.package };
+        let expected = "\
+note     pip3             not installed for all users: templates with Python packages cannot be built
+                          fix: run `scripts/install-host recipes` of the source tree, or `apt-get install python3-pip`
+";
+        assert_eq!(lines(&of_recipes(tool, recipes, Err(missing))), expected);
+        let there = of_recipes(tool, recipes, Ok(PathBuf::from("/usr/bin/pip3")));
+        assert_eq!(lines(&there), "ok       pip3             /usr/bin/pip3\n");
+    }
 }

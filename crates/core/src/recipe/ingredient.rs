@@ -1,9 +1,10 @@
 //! Names of packages, strict enough that no client takes one for an option, a path, an address or a pattern.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::worded::{is_alphanumeric, is_lower, is_word, worded};
 
 /// Longer names are nobody's.
 const LONGEST: usize = 214;
@@ -52,10 +53,8 @@ impl NpmSpec {
 impl FromStr for AptPackage {
     type Err = BadIngredient;
     fn from_str(text: &str) -> Result<Self, BadIngredient> {
-        let begins = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-        let goes_on = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c));
         // `name-` would ask apt to remove a package.
-        if begins && goes_on && (2..=LONGEST).contains(&text.len()) && !text.ends_with('-') {
+        if is_word(text, is_lower, "+-.") && (2..=LONGEST).contains(&text.len()) && !text.ends_with('-') {
             Ok(Self(text.to_owned()))
         } else {
             Err(BadIngredient::Apt(text.to_owned()))
@@ -67,10 +66,7 @@ impl FromStr for NpmSpec {
     type Err = BadIngredient;
     fn from_str(text: &str) -> Result<Self, BadIngredient> {
         let (name, range) = npm_parts(text);
-        let word = |part: &str| {
-            part.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c))
-        };
+        let word = |part: &str| is_word(part, is_alphanumeric, "-._~");
         let named = match name.strip_prefix('@') {
             Some(scoped) => scoped.split_once('/').is_some_and(|(scope, name)| word(scope) && word(name)),
             None => word(name),
@@ -91,12 +87,7 @@ impl FromStr for PipSpec {
     type Err = BadIngredient;
     fn from_str(text: &str) -> Result<Self, BadIngredient> {
         let bad = || BadIngredient::Pip(text.to_owned());
-        let word = |part: &str| {
-            let ends = |c: char| c.is_ascii_alphanumeric();
-            part.starts_with(ends)
-                && part.ends_with(ends)
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
-        };
+        let word = |part: &str| is_word(part, is_alphanumeric, "-._") && part.ends_with(is_alphanumeric);
         let (named, version) = text.split_at(text.find(['=', '<', '>', '!', '~']).unwrap_or(text.len()));
         let (name, extras) = match named.split_once('[') {
             Some((name, extras)) => (name, Some(extras.strip_suffix(']').ok_or_else(bad)?)),
@@ -127,37 +118,9 @@ fn is_archive(text: &str) -> bool {
     ARCHIVES.iter().any(|ending| text.ends_with(ending))
 }
 
-macro_rules! worded {
-    ($name:ident) => {
-        impl $name {
-            /// The ingredient as its client takes it.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-        impl TryFrom<String> for $name {
-            type Error = BadIngredient;
-            fn try_from(text: String) -> Result<Self, BadIngredient> {
-                text.parse()
-            }
-        }
-        impl From<$name> for String {
-            fn from(ingredient: $name) -> Self {
-                ingredient.0
-            }
-        }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
-worded!(AptPackage);
-worded!(NpmSpec);
-worded!(PipSpec);
+worded!(AptPackage, BadIngredient);
+worded!(NpmSpec, BadIngredient);
+worded!(PipSpec, BadIngredient);
 
 #[cfg(test)]
 mod tests {

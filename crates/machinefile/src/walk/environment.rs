@@ -16,7 +16,7 @@ const FORMS: &str = "write env:NAME, file:PATH or cmd:COMMAND";
 impl Walk<'_> {
     pub(super) fn env(&mut self, fields: &Fields<'_>) -> BTreeMap<String, String> {
         let mut env = BTreeMap::new();
-        for (entry, text) in self.texts_by_key(fields, "env") {
+        for (entry, text) in self.texts_by_key(fields, "env", "APP_ENV: dev") {
             let path = format!("{}.{}", fields.path_of("env"), short(&entry.key));
             if is_variable(&entry.key) {
                 env.insert(entry.key.clone(), self.substitute(&text, &path, entry.value.at));
@@ -29,7 +29,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn env_files(&mut self, fields: &Fields<'_>) -> Vec<EnvFile> {
-        let items = self.items(fields, "env_files").unwrap_or_default();
+        let items = self.items(fields, "env_files", "[\".env?\"]").unwrap_or_default();
         let mut files = Vec::new();
         for (number, item) in items.iter().enumerate() {
             let what = format!("env_files[{number}]");
@@ -50,7 +50,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn secrets(&mut self, fields: &Fields<'_>) -> Vec<Secret> {
-        let items = self.items(fields, "secrets").unwrap_or_default();
+        let items = self.items(fields, "secrets", "[{name: NPM_TOKEN, from: env:NPM_TOKEN}]").unwrap_or_default();
         let mut secrets: Vec<Secret> = Vec::new();
         for (number, item) in items.iter().enumerate() {
             let entry = self.fields(item, &format!("secrets[{number}]"), SECRET);

@@ -74,11 +74,12 @@ impl Walk<'_> {
         Some(self.fields(node, &fields.path_of(key), keys))
     }
 
-    /// The items of the list that is the value of a key; nothing if it is not there.
-    pub(crate) fn items<'n>(&mut self, fields: &Fields<'n>, key: &str) -> Option<&'n [Node]> {
+    /// The items of the list that is the value of a key; nothing if it is not there. `form` is such a list, for the
+    /// hint of who wrote something else.
+    pub(crate) fn items<'n>(&mut self, fields: &Fields<'n>, key: &str, form: &str) -> Option<&'n [Node]> {
         let node = fields.get(key)?;
         let Content::List(items) = &node.content else {
-            self.wrong_type(node, &fields.path_of(key), "a list");
+            self.wrong_type(node, &fields.path_of(key), &format!("a list: `{key}: {form}`"));
             return None;
         };
         for (number, item) in items.iter().enumerate() {
@@ -87,11 +88,11 @@ impl Walk<'_> {
         Some(items)
     }
 
-    /// The texts of a map whose keys are free.
-    pub(crate) fn texts_by_key<'n>(&mut self, fields: &Fields<'n>, key: &str) -> Vec<(&'n Entry, String)> {
+    /// The texts of a map whose keys are free. `form` is an entry of such a map.
+    pub(crate) fn texts_by_key<'n>(&mut self, fields: &Fields<'n>, key: &str, form: &str) -> Vec<(&'n Entry, String)> {
         let Some(node) = fields.get(key) else { return Vec::new() };
         let Content::Map(entries) = &node.content else {
-            self.wrong_type(node, &fields.path_of(key), "a map from names to texts");
+            self.wrong_type(node, &fields.path_of(key), &format!("a map from names to texts: `{key}: {{{form}}}`"));
             return Vec::new();
         };
         let mut texts = Vec::new();

@@ -36,7 +36,7 @@ const FULL: &[&str] = &["/", "/home", "/root", "/tmp", "/usr", "/usr/local", "/u
 
 impl Walk<'_> {
     pub(super) fn mounts(&mut self, fields: &Fields<'_>, isolation: Isolation) -> Vec<Mount> {
-        let Some(items) = self.items(fields, "mounts") else {
+        let Some(items) = self.items(fields, "mounts", "[{host: ., guest: /workspace}]") else {
             return match isolation {
                 Isolation::Standard => vec![self.usual_mount()],
                 Isolation::Strict => Vec::new(),
@@ -86,7 +86,7 @@ impl Walk<'_> {
     }
 
     fn exclude(&mut self, entry: &Fields<'_>) -> Vec<String> {
-        let paths = self.texts_of(entry, "exclude").unwrap_or_default();
+        let paths = self.texts_of(entry, "exclude", "[node_modules]").unwrap_or_default();
         for path in paths.iter().filter(|path| !paths::is_below(path)) {
             let at = entry.get("exclude").map_or(entry.at, |node| node.at);
             let message = format!("{}: '{}' is no path below the mount", entry.path_of("exclude"), short(path));

@@ -40,7 +40,7 @@ impl Walk<'_> {
 
     fn hosts(&mut self, section: &Fields<'_>) -> BTreeMap<String, IpAddr> {
         let mut hosts = BTreeMap::new();
-        for (entry, text) in self.texts_by_key(section, "hosts") {
+        for (entry, text) in self.texts_by_key(section, "hosts", "db: 192.0.2.7") {
             let name = entry.key.parse::<DomainName>();
             let address = text.parse::<IpAddr>();
             if name.is_err() {
@@ -83,7 +83,7 @@ impl Walk<'_> {
     }
 
     fn entries<'n>(&mut self, section: &Fields<'n>, key: &str) -> Vec<(&'n Node, Entry)> {
-        let items = self.items(section, key).unwrap_or_default();
+        let items = self.items(section, key, "[example.com, \"*.example.org:443\"]").unwrap_or_default();
         let mut entries = Vec::new();
         for (number, item) in items.iter().enumerate() {
             let what = format!("{}[{number}]", section.path_of(key));

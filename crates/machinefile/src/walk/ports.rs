@@ -17,7 +17,7 @@ const FORMS: &str = "write PORT, HOST:GUEST or ADDRESS:HOST:GUEST, each with an 
 
 impl Walk<'_> {
     pub(super) fn ports(&mut self, fields: &Fields<'_>, mode: NetworkMode) -> Vec<Forward> {
-        let items = self.items(fields, "ports").unwrap_or_default();
+        let items = self.items(fields, "ports", "[\"3000\", \"18080:8080\"]").unwrap_or_default();
         let mut forwards: Vec<Forward> = Vec::new();
         for (number, item) in items.iter().enumerate() {
             let Some(forward) = self.forward(item, &format!("ports[{number}]")) else { continue };

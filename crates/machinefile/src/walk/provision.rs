@@ -22,7 +22,7 @@ const USUAL_MODE: u32 = 0o644;
 
 impl Walk<'_> {
     pub(super) fn provision(&mut self, fields: &Fields<'_>) -> Vec<Provision> {
-        let items = self.items(fields, "provision").unwrap_or_default();
+        let items = self.items(fields, "provision", "[{run: npm ci}]").unwrap_or_default();
         let mut steps = Vec::new();
         for (number, item) in items.iter().enumerate() {
             let entry = self.fields(item, &format!("provision[{number}]"), KEYS);

@@ -45,9 +45,9 @@ impl Walk<'_> {
         Some(text)
     }
 
-    /// The texts of a list; none of them empty.
-    pub(crate) fn texts_of(&mut self, fields: &Fields<'_>, key: &str) -> Option<Vec<String>> {
-        let items = self.items(fields, key)?;
+    /// The texts of a list; none of them empty. `form` is such a list.
+    pub(crate) fn texts_of(&mut self, fields: &Fields<'_>, key: &str, form: &str) -> Option<Vec<String>> {
+        let items = self.items(fields, key, form)?;
         let mut texts = Vec::new();
         for (number, item) in items.iter().enumerate() {
             let what = format!("{}[{number}]", fields.path_of(key));

@@ -19,7 +19,7 @@ const USUAL_WAIT: Duration = Duration::from_secs(60);
 
 impl Walk<'_> {
     pub(super) fn services(&mut self, fields: &Fields<'_>) -> Vec<Service> {
-        let items = self.items(fields, "services").unwrap_or_default();
+        let items = self.items(fields, "services", "[{name: web, run: npm run dev}]").unwrap_or_default();
         let mut services: Vec<Service> = Vec::new();
         for (number, item) in items.iter().enumerate() {
             let entry = self.fields(item, &format!("services[{number}]"), SERVICE);
@@ -53,7 +53,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn ready(&mut self, fields: &Fields<'_>) -> Vec<Ready> {
-        let items = self.items(fields, "ready").unwrap_or_default();
+        let items = self.items(fields, "ready", "[{port: 3000}]").unwrap_or_default();
         let mut checks = Vec::new();
         for (number, item) in items.iter().enumerate() {
             let entry = self.fields(item, &format!("ready[{number}]"), READY);
@@ -80,7 +80,7 @@ impl Walk<'_> {
 
     pub(super) fn hooks(&mut self, fields: &Fields<'_>) -> Hooks {
         let Some(section) = self.section(fields, "hooks", HOOKS) else { return Hooks::default() };
-        let mut commands = |key: &str| self.texts_of(&section, key).unwrap_or_default();
+        let mut commands = |key: &str| self.texts_of(&section, key, "[make certificates]").unwrap_or_default();
         Hooks {
             pre_start: commands("pre_start"),
             post_start: commands("post_start"),

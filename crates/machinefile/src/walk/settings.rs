@@ -117,7 +117,10 @@ impl Walk<'_> {
     }
 
     pub(super) fn labels(&mut self, fields: &Fields<'_>) -> BTreeMap<String, String> {
-        self.texts_by_key(fields, "labels").into_iter().map(|(entry, text)| (entry.key.clone(), text)).collect()
+        self.texts_by_key(fields, "labels", "team: web")
+            .into_iter()
+            .map(|(entry, text)| (entry.key.clone(), text))
+            .collect()
     }
 }
 

@@ -8,6 +8,8 @@ use super::scalars::short;
 use super::{Fields, Walk};
 
 pub(crate) const PACKAGES: &[&str] = &["apt", "npm", "pip"];
+/// Packages of Debian, as they are written.
+const DEBIAN: &str = "[git, curl]";
 pub(crate) const AGENTS: &[(&str, AgentTool)] = &[("claude-code", AgentTool::ClaudeCode), ("codex", AgentTool::Codex)];
 
 impl Walk<'_> {
@@ -19,26 +21,28 @@ impl Walk<'_> {
                 for (number, item) in items.iter().enumerate() {
                     self.came_from(&format!("packages.apt[{number}]"), item.at);
                 }
-                Packages { apt: self.package_names(fields, "packages"), ..Packages::default() }
+                Packages { apt: self.package_names(fields, "packages", DEBIAN), ..Packages::default() }
             }
             Content::Map(_) => {
                 let section = self.fields(node, "packages", PACKAGES);
                 Packages {
-                    apt: self.package_names(&section, "apt"),
-                    npm: self.package_names(&section, "npm"),
-                    pip: self.package_names(&section, "pip"),
+                    apt: self.package_names(&section, "apt", DEBIAN),
+                    npm: self.package_names(&section, "npm", "[typescript]"),
+                    pip: self.package_names(&section, "pip", "[requests]"),
                 }
             }
             Content::Null | Content::Plain(_) | Content::Quoted(_) => {
-                self.wrong_type(node, "packages", "a list of Debian packages, or {apt: [], npm: [], pip: []}");
+                let by_tool = "`packages: {apt: [git], npm: [typescript], pip: [requests]}`";
+                let forms = format!("a list of Debian packages: `packages: {DEBIAN}`, or a map of lists: {by_tool}");
+                self.wrong_type(node, "packages", &forms);
                 Packages::default()
             }
         }
     }
 
     /// Names that a package tool could not take for an option or a command.
-    fn package_names(&mut self, fields: &Fields<'_>, key: &str) -> Vec<String> {
-        let items = self.items(fields, key).unwrap_or_default();
+    fn package_names(&mut self, fields: &Fields<'_>, key: &str, form: &str) -> Vec<String> {
+        let items = self.items(fields, key, form).unwrap_or_default();
         let mut names: Vec<String> = Vec::new();
         for (number, item) in items.iter().enumerate() {
             let what = format!("{}[{number}]", fields.path_of(key));
@@ -61,11 +65,12 @@ impl Walk<'_> {
 
     pub(super) fn agents(&mut self, fields: &Fields<'_>) -> Vec<AgentTool> {
         let Some(node) = fields.get("agents") else { return Vec::new() };
-        if let Content::Plain(_) | Content::Quoted(_) = &node.content {
-            self.word(node, "agents", &[("none", ())], &[]);
+        if let Content::Plain(text) | Content::Quoted(text) = &node.content
+            && text == "none"
+        {
             return Vec::new();
         }
-        let items: &[Node] = self.items(fields, "agents").unwrap_or_default();
+        let items: &[Node] = self.items(fields, "agents", "[claude-code]").unwrap_or_default();
         let mut agents = Vec::new();
         for (number, item) in items.iter().enumerate() {
             let agent = self.word(item, &format!("agents[{number}]"), AGENTS, &["gemini"]);

@@ -57,6 +57,37 @@ fn e003_types_and_values() {
     assert_eq!(broken("[1]\n"), ["E001 1:1", "E003 1:1"]);
 }
 
+/// What the hint of an E003 in this file shows as the form of the key.
+fn form(file: &str) -> String {
+    let reading = Stage::new(file).read();
+    let findings = reading.report.findings();
+    assert_eq!(findings.len(), 1, "{file}: {}", reading.report.render());
+    let hint = &findings[0].hint;
+    let form = hint.split('`').nth(1).unwrap_or_default();
+    assert!(!form.is_empty(), "{file}: {hint}");
+    form.to_owned()
+}
+
+#[test]
+fn who_did_not_write_a_list_is_shown_one_that_is_right() {
+    let lists =
+        ["packages", "packages.apt", "packages.npm", "packages.pip", "agents", "env_files", "secrets", "mounts"];
+    let more = ["ports", "network.egress.deny", "provision", "services", "ready", "hooks.pre_start", "hooks.post_stop"];
+    let maps = ["env", "network.hosts", "labels"];
+    for path in lists.iter().chain(&more).chain(&maps) {
+        let (around, key) = path.rsplit_once('.').unwrap_or(("", path));
+        let around: Vec<&str> = around.split('.').filter(|part| !part.is_empty()).collect();
+        let opened: String = around.iter().map(|part| format!("{part}: {{")).collect();
+        let file = |said: &str| format!("version: 1\n{opened}{said}{}\n", "}".repeat(around.len()));
+        let shown = form(&file(&format!("{key}: 8080")));
+        assert!(shown.starts_with(&format!("{key}: ")), "{path}: {shown}");
+        assert_eq!(broken(&file(&shown)), Vec::<String>::new(), "{shown}");
+    }
+    assert_eq!(form("version: 1\npackages: git\n"), "packages: [git, curl]");
+    assert_eq!(form("version: 1\nmounts: [{host: ., guest: /w, exclude: a}]\n"), "exclude: [node_modules]");
+    assert_eq!(broken("version: 1\nagents: none\n"), Vec::<String>::new());
+}
+
 #[test]
 fn e004_names_and_e005_bases_and_e006_digests() {
     breaks("name: Blog", &["E004 2:7"]);

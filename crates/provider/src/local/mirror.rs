@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use machine_core::MachineId;
 use machine_core::mount::MountSpec;
-use machine_core::promise::folders::Folders;
+use machine_core::promise::folders::{FolderEar, FolderNews, Folders};
 use machine_core::promise::guest::Guest;
 use machine_core::promise::project::{HostChange, HostChangeKind, MOST_CHANGES};
 use machine_core::promise::provider::ProviderError;
@@ -26,7 +26,10 @@ use super::{LocalProvider, of_io, shares};
 /// A batch that is longer does not come from a watcher of ours.
 const LONGEST_BATCH: u32 = 64 << 20;
 
-/// What a watcher says; notes are for people, in our log.
+/// A note that is longer does not, either: it is cut off.
+const LONGEST_NOTE: usize = 400;
+
+/// What a watcher says; notes are for people.
 #[derive(Debug, Deserialize)]
 struct Batch {
     changes: Vec<Told>,
@@ -57,16 +60,18 @@ impl Folders for LocalProvider {
         machine: &MachineId,
         mounts: &[MountSpec],
         guest: Arc<dyn Guest>,
+        ear: &FolderEar,
     ) -> Result<(), ProviderError> {
         self.mend(machine, mounts, guest.as_ref()).await?;
+        ear.tell(FolderNews::Shown);
         let mut watched = JoinSet::new();
         for (place, mount) in mounts.iter().enumerate() {
             let socket = shares::watch_socket(&self.run(machine), place);
-            let (machine, mount, guest) = (machine.clone(), mount.clone(), guest.clone());
+            let (machine, mount, guest, ear) = (machine.clone(), mount.clone(), guest.clone(), ear.clone());
             watched.spawn(async move {
                 let watcher = UnixStream::connect(&socket).await;
                 let watcher = watcher.map_err(|error| of_io("reach a folder's watcher", &error))?;
-                pass_on(watcher, &machine, &mount, guest.as_ref()).await
+                pass_on(watcher, &machine, &mount, guest.as_ref(), &ear).await
             });
         }
         match watched.join_next().await {
@@ -82,11 +87,14 @@ async fn pass_on(
     machine: &MachineId,
     mount: &MountSpec,
     guest: &dyn Guest,
+    ear: &FolderEar,
 ) -> Result<(), ProviderError> {
     let project = guest.project();
     while let Some(batch) = next(&mut watcher).await.map_err(|error| of_io("read a folder's watcher", &error))? {
         for note in &batch.notes {
-            warn!(%machine, folder = %mount.source.display(), "{note}");
+            let text: String = note.chars().filter(|letter| !letter.is_control()).take(LONGEST_NOTE).collect();
+            warn!(%machine, folder = %mount.source.display(), "{text}");
+            ear.tell(FolderNews::Noted { folder: mount.source.clone(), text });
         }
         let changes = batch.changes();
         for some in changes.chunks(MOST_CHANGES) {

@@ -29,8 +29,9 @@ use machine_core::{Code, Machine, Refusal};
 use tokio::sync::mpsc;
 use tracing::{Instrument as _, debug};
 
-use super::exec::{login, start_refusal, umask};
+use super::exec::{login, umask};
 use super::note_machine;
+use super::place::{self, Subject};
 use crate::App;
 use crate::credit::Credit;
 use crate::door::Asker;
@@ -109,7 +110,7 @@ async fn begin(
     };
     let mut request = understand(start)?;
     request.cwd = request.cwd.or(cwd);
-    guest.exec(request).await.map_err(start_refusal)
+    guest.exec(request).await.map_err(|error| place::refusal(Subject::Command, error))
 }
 
 fn understand(start: AttachStart) -> Result<ExecRequest, Refusal> {

@@ -9,6 +9,7 @@ use machine_core::promise::guest::{self, Exit, Guest, GuestError, Life, Login, P
 use machine_core::{Code, Refusal};
 
 use super::note_machine;
+use super::place::{self, Subject};
 use crate::App;
 use crate::door::Asker;
 use crate::read::Json;
@@ -139,26 +140,7 @@ fn not_started(error: GuestError) -> Result<ExecResponse, Refusal> {
         | GuestError::NoSpace(_)
         | GuestError::Invalid(_)
         | GuestError::Unsupported(_)
-        | GuestError::Failed(_) => Err(start_refusal(error)),
-    }
-}
-
-/// Why a command could not be started. What is not found, besides the program, is its folder.
-pub(crate) fn start_refusal(error: GuestError) -> Refusal {
-    match error {
-        GuestError::NotFound(path) => {
-            invalid(format!("cwd: no such folder in the guest: {path}")).reason("cwd_not_found")
-        }
-        GuestError::Failed(why) => Refusal::new(Code::ExecFailed, format!("the command could not be started: {why}")),
-        other @ (GuestError::Lost
-        | GuestError::Garbage(_)
-        | GuestError::Late(_)
-        | GuestError::ProgramNotFound(_)
-        | GuestError::NotExecutable(_)
-        | GuestError::Refused(_)
-        | GuestError::NoSpace(_)
-        | GuestError::Invalid(_)
-        | GuestError::Unsupported(_)) => other.into(),
+        | GuestError::Failed(_) => Err(place::refusal(Subject::Command, error)),
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod images;
 pub(crate) mod logs;
 pub(crate) mod machines;
 pub(crate) mod network;
+mod place;
 pub(crate) mod project;
 pub(crate) mod raw_file;
 pub(crate) mod server;

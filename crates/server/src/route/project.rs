@@ -11,13 +11,13 @@ use futures::{StreamExt as _, stream};
 use http::{StatusCode, header};
 use machine_api::NDJSON;
 use machine_api::project::{EnsureUser, ListenerInfo, ListenerLine, MachineListeners, PutSecrets};
+use machine_core::Refusal;
 use machine_core::promise::guest::GuestError;
 use machine_core::promise::project::{Following, GuestProject, ListenerSource};
-use machine_core::{Code, Machine, Refusal};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::note_machine;
+use super::place::{Place, Subject};
 use crate::App;
 use crate::door::Asker;
 use crate::read::{Json, typed};
@@ -31,35 +31,8 @@ pub(crate) struct ListenersQuery {
     follow: bool,
 }
 
-/// A machine that runs, and what its guest does for a project.
-struct Place {
-    machine: Machine,
-    project: Arc<dyn GuestProject>,
-}
-
-impl Place {
-    async fn find(app: &App, asker: &Asker, reference: &str) -> Result<Self, Refusal> {
-        let (machine, guest) = app.server.desk.guest(&asker.owner, reference).await?;
-        note_machine(&machine);
-        Ok(Self { machine, project: guest.project() })
-    }
-
-    fn refusal(&self, error: GuestError) -> Refusal {
-        let refusal = match error {
-            GuestError::Failed(why) => Refusal::new(Code::ExecFailed, why),
-            other @ (GuestError::Lost
-            | GuestError::Garbage(_)
-            | GuestError::Late(_)
-            | GuestError::NotFound(_)
-            | GuestError::ProgramNotFound(_)
-            | GuestError::NotExecutable(_)
-            | GuestError::Refused(_)
-            | GuestError::NoSpace(_)
-            | GuestError::Invalid(_)
-            | GuestError::Unsupported(_)) => other.into(),
-        };
-        refusal.about(self.machine.called())
-    }
+async fn find(app: &App, asker: &Asker, reference: &str) -> Result<Place<dyn GuestProject>, Refusal> {
+    Place::find(app, asker, reference, (Subject::Project, |guest| guest.project())).await
 }
 
 /// `GET /v1/machines/{id}/listeners`; followed, a line for each change.
@@ -69,9 +42,9 @@ pub(crate) async fn listeners(
     Path(reference): Path<String>,
     Query(query): Query<ListenersQuery>,
 ) -> Result<Response, Refused> {
-    let place = Place::find(&app, &asker, &reference).await?;
+    let place = find(&app, &asker, &reference).await?;
     let following = if query.follow { Following::Yes } else { Following::No };
-    let mut source = place.project.listeners(following).await.map_err(|error| place.refusal(error))?;
+    let mut source = place.guest.listeners(following).await.map_err(|error| place.refusal(error))?;
     // Asked for at once: a guest that cannot says so before anything is answered.
     let first = source.next().await.map_err(|error| place.refusal(error))?.unwrap_or_default();
     if !query.follow {
@@ -104,8 +77,8 @@ pub(crate) async fn put_secrets(
     Json(wish): Json<Map<String, Value>>,
 ) -> Result<StatusCode, Refused> {
     let secrets = secrets(wish)?.into();
-    let place = Place::find(&app, &asker, &reference).await?;
-    place.project.put_secrets(&secrets).await.map_err(|error| place.refusal(error))?;
+    let place = find(&app, &asker, &reference).await?;
+    place.guest.put_secrets(&secrets).await.map_err(|error| place.refusal(error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -131,8 +104,8 @@ pub(crate) async fn ensure_user(
     Path(reference): Path<String>,
     Json(wish): Json<EnsureUser>,
 ) -> Result<StatusCode, Refused> {
-    let place = Place::find(&app, &asker, &reference).await?;
-    place.project.ensure_user(&wish.into()).await.map_err(|error| place.refusal(error))?;
+    let place = find(&app, &asker, &reference).await?;
+    place.guest.ensure_user(&wish.into()).await.map_err(|error| place.refusal(error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -11,10 +11,10 @@ use machine_api::service::{MachineServices, ServiceInfo, SetServices, TurnWord};
 use machine_core::promise::guest::{FileSource, GuestError};
 use machine_core::promise::project::Following;
 use machine_core::promise::service::{GuestServices, MOST_SERVICES, ServiceStatus};
-use machine_core::{Code, Machine, Refusal};
+use machine_core::{Machine, Refusal};
 use serde::Deserialize;
 
-use super::note_machine;
+use super::place::{self, Subject};
 use crate::App;
 use crate::door::Asker;
 use crate::read::Json;
@@ -30,40 +30,15 @@ pub(crate) struct LogsQuery {
     tail: Option<u32>,
 }
 
-/// A machine that runs, and who keeps its services.
-struct Place {
-    machine: Machine,
-    services: Arc<dyn GuestServices>,
+type Place = place::Place<dyn GuestServices>;
+
+async fn find(app: &App, asker: &Asker, reference: &str) -> Result<Place, Refusal> {
+    Place::find(app, asker, reference, (Subject::Service, |guest| guest.project().services())).await
 }
 
-impl Place {
-    async fn find(app: &App, asker: &Asker, reference: &str) -> Result<Self, Refusal> {
-        let (machine, guest) = app.server.desk.guest(&asker.owner, reference).await?;
-        note_machine(&machine);
-        Ok(Self { machine, services: guest.project().services() })
-    }
-
-    fn refusal(&self, error: GuestError) -> Refusal {
-        let refusal = match error {
-            GuestError::NotFound(why) => Refusal::new(Code::FileNotFound, why).reason("service_not_found"),
-            GuestError::Failed(why) => Refusal::new(Code::ExecFailed, why),
-            other @ (GuestError::Lost
-            | GuestError::Garbage(_)
-            | GuestError::Late(_)
-            | GuestError::ProgramNotFound(_)
-            | GuestError::NotExecutable(_)
-            | GuestError::Refused(_)
-            | GuestError::NoSpace(_)
-            | GuestError::Invalid(_)
-            | GuestError::Unsupported(_)) => other.into(),
-        };
-        refusal.about(self.machine.called())
-    }
-
-    fn told(&self, services: Vec<ServiceStatus>) -> axum::Json<MachineServices> {
-        let services = services.into_iter().map(ServiceInfo::of).collect();
-        axum::Json(MachineServices { machine_id: self.machine.id.to_string(), services })
-    }
+fn told(machine: &Machine, services: Vec<ServiceStatus>) -> axum::Json<MachineServices> {
+    let services = services.into_iter().map(ServiceInfo::of).collect();
+    axum::Json(MachineServices { machine_id: machine.id.to_string(), services })
 }
 
 /// `GET /v1/machines/{id}/services`.
@@ -72,9 +47,9 @@ pub(crate) async fn list(
     Extension(asker): Extension<Asker>,
     Path(reference): Path<String>,
 ) -> Result<axum::Json<MachineServices>, Refused> {
-    let place = Place::find(&app, &asker, &reference).await?;
-    let services = place.services.list().await.map_err(|error| place.refusal(error))?;
-    Ok(place.told(services))
+    let place = find(&app, &asker, &reference).await?;
+    let services = place.guest.list().await.map_err(|error| place.refusal(error))?;
+    Ok(told(&place.machine, services))
 }
 
 /// `PUT /v1/machines/{id}/services`: these, and no others.
@@ -92,12 +67,12 @@ pub(crate) async fn set(
         check_envs(service.envs.keys())?;
         services.push(service.understand().map_err(|why| invalid(format!("services: {why}")))?);
     }
-    let place = Place::find(&app, &asker, &reference).await?;
+    let place = find(&app, &asker, &reference).await?;
     for service in &mut services {
         service.cwd = service.cwd.take().or_else(|| place.machine.spec.cwd.clone());
     }
-    let services = place.services.set(services).await.map_err(|error| place.refusal(error))?;
-    Ok(place.told(services))
+    let services = place.guest.set(services).await.map_err(|error| place.refusal(error))?;
+    Ok(told(&place.machine, services))
 }
 
 /// `POST /v1/machines/{id}/services/{name}/start`, `stop` and `restart`: answers when it is done.
@@ -109,8 +84,8 @@ pub(crate) async fn turn(
     let all = [TurnWord::Start, TurnWord::Stop, TurnWord::Restart];
     let turn = all.into_iter().find(|word| word.as_str() == turn);
     let turn = turn.ok_or_else(|| invalid("a service is started, stopped or restarted: start, stop, restart"))?;
-    let place = Place::find(&app, &asker, &reference).await?;
-    let status = place.services.turn(&name, turn.into()).await.map_err(|error| place.refusal(error))?;
+    let place = find(&app, &asker, &reference).await?;
+    let status = place.guest.turn(&name, turn.into()).await.map_err(|error| place.refusal(error))?;
     Ok(axum::Json(ServiceInfo::of(status)))
 }
 
@@ -121,9 +96,9 @@ pub(crate) async fn logs(
     Path((reference, name)): Path<(String, String)>,
     Query(query): Query<LogsQuery>,
 ) -> Result<Response, Refused> {
-    let place = Place::find(&app, &asker, &reference).await?;
+    let place = find(&app, &asker, &reference).await?;
     let following = if query.follow { Following::Yes } else { Following::No };
-    let log = place.services.log(&name, following, query.tail).await.map_err(|error| place.refusal(error))?;
+    let log = place.guest.log(&name, following, query.tail).await.map_err(|error| place.refusal(error))?;
     let pieces = stream::try_unfold(log, piece).take_until(app.ending.clone().cancelled_owned());
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(pieces)).into_response())
 }

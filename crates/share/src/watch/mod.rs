@@ -34,9 +34,14 @@ use crate::sys;
 /// How long a reader may take for what it is told.
 const READER_TAKES: Duration = Duration::from_secs(2);
 
+/// What a reader is told where not everything is watched.
+const BLIND: &str = "too many folders: changes in some of them are not seen; exclude some, or raise the host's \
+                     fs.inotify.max_user_watches";
+
 /// The watcher of a folder.
 pub(crate) struct Watcher {
     tree: Tree,
+    sight: Sight,
     rules: Rules,
     own: Arc<OwnChanges>,
     listener: UnixListener,
@@ -45,6 +50,15 @@ pub(crate) struct Watcher {
     collected: Batch,
     since: Option<Instant>,
     sequence: u64,
+}
+
+/// How much of the folder is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// All of it.
+    Whole,
+    /// Not what there were no watches for.
+    Partial,
 }
 
 /// What one event says.
@@ -82,8 +96,18 @@ impl Watcher {
         let tree = Tree::new(root, plan.folders)?;
         let settle = Duration::from_millis(plan.settle_ms);
         let collected = Batch::default();
-        let mut watcher =
-            Self { tree, rules, own, listener, reader: None, settle, collected, since: None, sequence: 0 };
+        let mut watcher = Self {
+            tree,
+            sight: Sight::Whole,
+            rules,
+            own,
+            listener,
+            reader: None,
+            settle,
+            collected,
+            since: None,
+            sequence: 0,
+        };
         watcher.watch(Vec::new(), None);
         Ok(watcher)
     }
@@ -117,6 +141,7 @@ impl Watcher {
                 reader.set_write_timeout(Some(READER_TAKES))?;
                 self.reader = Some(reader);
                 self.collected.rescan(Vec::new());
+                self.note_sight();
                 self.since = Some(Instant::now());
                 Ok(())
             }
@@ -193,9 +218,15 @@ impl Watcher {
             }
         };
         if self.tree.watch(place, &self.rules, &mut found) == Err(Unwatched::TooMany) {
-            let note = "too many folders: changes in some of them are not seen; exclude some, or raise the host's \
-                        fs.inotify.max_user_watches";
-            self.collected.note(note.to_owned());
+            self.sight = Sight::Partial;
+            self.note_sight();
+        }
+    }
+
+    fn note_sight(&mut self) {
+        match self.sight {
+            Sight::Whole => {}
+            Sight::Partial => self.collected.note(BLIND.to_owned()),
         }
     }
 

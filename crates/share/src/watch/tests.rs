@@ -35,6 +35,11 @@ fn plan(host: &Path, run: &Path, folders: usize) -> SharePlan {
 
 impl Stage {
     fn new(folders: usize) -> Self {
+        Self::seeing(folders, |_| ())
+    }
+
+    /// The same; `first` is shown what a new reader is told.
+    fn seeing(folders: usize, first: impl FnOnce(&Value)) -> Self {
         let (host, run) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir_all(host.path().join("src/deep")).unwrap();
         fs::create_dir(host.path().join("target")).unwrap();
@@ -48,12 +53,17 @@ impl Stage {
         let watch = plan.watch.unwrap();
         let listener = UnixListener::bind(&watch.socket).unwrap();
         start(path(host.path()), rules, folder.own_changes(), (watch.clone(), listener)).unwrap();
-        let reader = UnixStream::connect(&watch.socket).unwrap();
-        reader.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let reader = connect(&watch.socket);
         let folder = Answering(Arc::new(folder));
         let mut stage = Self { host, run, folder, reader };
-        assert_eq!(stage.next()["rescan"], serde_json::json!([""]), "a new reader looks at everything");
+        let batch = stage.next();
+        assert_eq!(batch["rescan"], serde_json::json!([""]), "a new reader looks at everything");
+        first(&batch);
         stage
+    }
+
+    fn another_reader(&self) -> UnixStream {
+        connect(&self.run.path().join("watch"))
     }
 
     fn path(&self, path: &str) -> std::path::PathBuf {
@@ -90,6 +100,12 @@ impl Stage {
         fs::write(self.path("last"), format!("{:?}", Instant::now())).unwrap();
         self.until("last")
     }
+}
+
+fn connect(socket: &Path) -> UnixStream {
+    let reader = UnixStream::connect(socket).unwrap();
+    reader.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    reader
 }
 
 fn told(path: &str, kind: &str) -> (String, String) {
@@ -149,18 +165,20 @@ fn what_the_machine_did_is_not_told_and_what_the_host_does_after_it_is() {
 }
 
 #[test]
-fn where_there_are_too_many_folders_it_is_said() {
-    let stage = Stage::new(1);
-    let mut reader = UnixStream::connect(stage.run.path().join("watch")).unwrap();
-    reader.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    std::mem::drop(stage.reader);
-    let mut length = [0; 4];
-    reader.read_exact(&mut length).unwrap();
-    fs::create_dir(stage.host.path().join("another")).unwrap();
-    let mut text = vec![0; u32::from_be_bytes(length) as usize];
-    reader.read_exact(&mut text).unwrap();
-    reader.read_exact(&mut length).unwrap();
-    let mut text = vec![0; u32::from_be_bytes(length) as usize];
-    reader.read_exact(&mut text).unwrap();
-    assert!(String::from_utf8(text).unwrap().contains("too many folders"));
+fn where_there_are_too_many_folders_each_reader_is_told() {
+    let folder = |stage: &Stage| fs::create_dir(stage.path("another")).unwrap();
+    let mut stage = Stage::seeing(1, |batch| assert!(told_of_too_many(batch), "{batch}"));
+    stage.reader = stage.another_reader();
+    assert!(told_of_too_many(&stage.next()), "also who comes later");
+    folder(&stage);
+    assert!(told_of_too_many(&stage.next()));
+    let mut stage = Stage::seeing(4, |batch| assert!(!told_of_too_many(batch), "{batch}"));
+    folder(&stage);
+    assert!(!told_of_too_many(&stage.next()));
+    fs::create_dir(stage.path("one-more")).unwrap();
+    assert!(told_of_too_many(&stage.next()), "as soon as it is so");
+}
+
+fn told_of_too_many(batch: &Value) -> bool {
+    batch["notes"].to_string().contains("too many folders")
 }

@@ -50,6 +50,7 @@ pub(super) fn machine(row: &SqliteRow) -> Result<Machine, Fault> {
         started_at: row.try_get::<Option<&str>, _>("started_at")?.map(|at| parsed("started_at", at)).transpose()?,
         stages: from_json("stages", row.try_get("stages")?)?,
         found_ports: Vec::new(),
+        warnings: Vec::new(),
     })
 }
 

@@ -30,6 +30,7 @@ fn some_machine(entropy: u8) -> machine_core::Machine {
         started_at: None,
         stages: Vec::new(),
         found_ports: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 

@@ -91,6 +91,7 @@ pub(crate) fn machine(number: u16, name: Option<&str>, state: State) -> Machine 
         started_at: None,
         stages: Vec::new(),
         found_ports: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 

@@ -58,7 +58,21 @@ impl Progress {
         let (told, took) = (!matches!(self.way, Way::Silent), duration::show(self.began.elapsed()));
         drop(self);
         if told {
-            let _ = writeln!(io::stderr(), "{what} ({took})");
+            say(&format!("{what} ({took})"));
+        }
+    }
+
+    /// A stage begins that has several steps with this one; `place` says which, `what` is what it does.
+    pub(crate) fn step(&mut self, stage: StageWord, place: &str, what: &str) {
+        let name = format!("{} {place}", shown(stage));
+        match &mut self.way {
+            Way::Silent => {}
+            Way::Lines => say(&format!("{name}: {what}")),
+            Way::Live { bars, open, .. } => {
+                let bar = spinner(bars, name);
+                bar.set_message(what.to_owned());
+                open.push((stage, bar));
+            }
         }
     }
 
@@ -88,6 +102,11 @@ fn tell_line(report: &ReportInfo) {
         ReportInfo::Told { stage, text } => format!("{} {text}", shown(*stage)),
         ReportInfo::Ended { stage, micros } => format!("{} {}", shown(*stage), took(*micros)),
     };
+    say(&line);
+}
+
+/// Nobody is left to be told that standard error is gone.
+fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
@@ -99,7 +118,7 @@ fn tell_live(
     trace: Trace,
 ) {
     match report {
-        ReportInfo::Begun { stage } => open.push((*stage, spinner(bars, *stage))),
+        ReportInfo::Begun { stage } => open.push((*stage, spinner(bars, shown(*stage)))),
         ReportInfo::Told { stage, text } => {
             if let Some((_, bar)) = open.iter().rev().find(|(begun, _)| begun == stage) {
                 bar.set_message(text.clone());
@@ -119,13 +138,13 @@ fn tell_live(
     }
 }
 
-fn spinner(bars: &MultiProgress, stage: StageWord) -> ProgressBar {
+fn spinner(bars: &MultiProgress, prefix: String) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {prefix:<10} {took} {wide_msg}")
         .expect("the template is fixed text that parses")
         .with_key("took", |state: &ProgressState, text: &mut dyn std::fmt::Write| {
             let _ = write!(text, "{}", duration::show(state.elapsed()));
         });
-    let bar = bars.add(ProgressBar::new_spinner().with_style(style).with_prefix(shown(stage)));
+    let bar = bars.add(ProgressBar::new_spinner().with_style(style).with_prefix(prefix));
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use similar::{ChangeTag, TextDiff};
 
 use super::changes::{Change, What};
-use super::inside::{escaped, shown};
+use super::inside::shown;
 use super::place::Place;
 use crate::cli::copy::entry::Entry;
 use crate::cli::paint::Paint;
+use crate::cli::word::escape::plain;
 
 /// Longer texts are not compared line by line.
 const LONGEST: u64 = 1 << 20;
@@ -76,7 +77,7 @@ fn hunks(old: &str, new: &str, paint: Paint) -> String {
         text += &format!("{}\n", paint.cyan(&hunk.header().to_string()));
         for line in hunk.iter_changes() {
             let said = line.value();
-            let said = escaped(said.strip_suffix('\n').unwrap_or(said), |_| false).replace("\\t", "\t");
+            let said = plain(said.strip_suffix('\n').unwrap_or(said)).replace("\\t", "\t");
             text += &match line.tag() {
                 ChangeTag::Equal => format!(" {said}\n"),
                 ChangeTag::Delete => format!("{}\n", paint.red(&format!("-{said}"))),

@@ -118,7 +118,7 @@ async fn fetch(
     let received = stream::receive(copy, tar(&words, false), &tried, &bar, take).await?;
     bar.finish_and_clear();
     if let Err(Failure::Told { detail, .. }) = received.whole {
-        copy.desk.voice.say(&super::inside::escaped(&detail.message, |_| false));
+        copy.desk.voice.say(&crate::cli::word::escape::plain(&detail.message));
     }
     Ok(received.taken)
 }

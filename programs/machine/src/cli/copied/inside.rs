@@ -5,6 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
+use crate::cli::word::escape::{escaped, unseen};
+
 /// A path from the folder's root, of plain names alone; at least one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Inside(PathBuf);
@@ -70,26 +72,6 @@ pub(crate) fn shown(bytes: &OsStr) -> String {
         chunk.invalid().iter().for_each(|byte| text += &format!("\\x{byte:02x}"));
     }
     text
-}
-
-/// A text with what a terminal would obey, or an eye would not see, escaped; and with these letters.
-pub(crate) fn escaped(text: &str, also: impl Fn(char) -> bool) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_control() || unseen(letter) || also(letter) {
-            safe.extend(letter.escape_default());
-        } else {
-            safe.push(letter);
-        }
-    }
-    safe
-}
-
-/// Letters that are not seen, or turn the direction of others.
-const fn unseen(letter: char) -> bool {
-    matches!(letter,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Whether a letter is passed over by file systems that compare names kindly.

@@ -1,8 +1,8 @@
-//! Provisioning: the entries of one occasion, in order, each to its end. What a command says is told as it comes; of
-//! one that fails, the last of it is in the error.
+//! Provisioning: the entries of one occasion, in order, each to its end, however long that takes. What a command says
+//! is told as it comes, and of one that says nothing, that it still runs; of one that fails, the last is in the error.
 
 use std::io::Cursor;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use machine_machinefile::model::{Provision, ProvisionAction, ProvisionWhen, RunAs};
 use machine_sdk::api::attach::{AttachProgram, AttachStart, CommandEnd};
@@ -15,9 +15,21 @@ use super::{Project, wish};
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::progress::Progress;
+use crate::cli::word::{duration, escape};
 
+/// After how much silence a command is said to be still running.
+const SILENCE: Duration = Duration::from_secs(30);
 /// How much of a failed command's words an error holds, in bytes.
 const LAST_WORDS: usize = 2048;
+
+/// What is heard of a command while it runs.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// A line that it wrote.
+    Line(String),
+    /// Nothing for a while.
+    Silence,
+}
 
 /// A digest of all that is provisioned once: entries, and the content of their scripts.
 pub(super) fn digest(project: &Project) -> Result<String, Failure> {
@@ -43,12 +55,18 @@ pub(super) async fn run(
     desk: &Desk,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
-    let entries = project.file.provision.iter().enumerate().filter(|(_, entry)| entry.when == when);
-    for (place, entry) in entries {
-        let begun = Instant::now();
-        progress.tell(&ReportInfo::Begun { stage: StageWord::Provision });
-        progress.tell(&ReportInfo::Told { stage: StageWord::Provision, text: called(entry) });
-        let done = one(project, machine, entry, desk, progress).await;
+    let all = &project.file.provision;
+    for (place, entry) in all.iter().enumerate().filter(|(_, entry)| entry.when == when) {
+        let (begun, step) = (Instant::now(), format!("step {} of {}", place + 1, all.len()));
+        progress.step(StageWord::Provision, &step, &called(entry));
+        let mut tell = |heard| {
+            let text = match heard {
+                Heard::Line(line) => line,
+                Heard::Silence => format!("still running: {step}, {}", duration::show(begun.elapsed())),
+            };
+            progress.tell(&ReportInfo::Told { stage: StageWord::Provision, text });
+        };
+        let done = one(project, machine, entry, desk, &mut tell).await;
         done.map_err(|failure| failure.about(&format!("provision[{place}] failed: {}", called(entry))))?;
         let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         progress.tell(&ReportInfo::Ended { stage: StageWord::Provision, micros });
@@ -61,7 +79,7 @@ async fn one(
     machine: &MachineInfo,
     entry: &Provision,
     desk: &Desk,
-    progress: &mut Progress,
+    tell: &mut impl FnMut(Heard),
 ) -> Result<(), Failure> {
     let user = match entry.run_as {
         RunAs::Root => None,
@@ -69,7 +87,7 @@ async fn one(
     };
     match &entry.action {
         ProvisionAction::Run(line) => {
-            command(machine, AttachProgram::Shell(line.clone()), user, None, desk, progress).await
+            command(machine, AttachProgram::Shell(line.clone()), user, None, desk, tell).await
         }
         ProvisionAction::Script(path) => {
             let content = script(project, path)?;
@@ -79,7 +97,7 @@ async fn one(
             let client = desk.link.client().await?;
             client.write_file(&machine.id, &place, &how, Cursor::new(content)).await?;
             let run = AttachProgram::Argv(vec![place.clone()]);
-            let ran = command(machine, run, user, None, desk, progress).await;
+            let ran = command(machine, run, user, None, desk, tell).await;
             client.remove_file(&machine.id, &place).await?;
             ran
         }
@@ -98,7 +116,7 @@ pub(super) async fn command(
     user: Option<String>,
     timeout_ms: Option<u64>,
     desk: &Desk,
-    progress: &mut Progress,
+    tell: &mut impl FnMut(Heard),
 ) -> Result<(), Failure> {
     let start = AttachStart {
         program,
@@ -117,11 +135,15 @@ pub(super) async fn command(
     let mut said: Vec<u8> = Vec::new();
     let mut told = 0;
     loop {
-        match stream.next().await? {
+        let Ok(event) = tokio::time::timeout(SILENCE, stream.next()).await else {
+            tell(Heard::Silence);
+            continue;
+        };
+        match event? {
             Some(AttachEvent::Started { .. }) => {}
             Some(AttachEvent::Stdout(bytes) | AttachEvent::Stderr(bytes)) => {
                 said.extend_from_slice(&bytes);
-                told = tell(&said, told, progress);
+                told = tell_lines(&said, told, tell);
                 let surplus = said.len().saturating_sub(LAST_WORDS).min(told);
                 said.drain(..surplus);
                 told -= surplus;
@@ -134,11 +156,10 @@ pub(super) async fn command(
 }
 
 /// Tells the whole lines from `told` on, and answers how far that was.
-fn tell(said: &[u8], told: usize, progress: &mut Progress) -> usize {
+fn tell_lines(said: &[u8], told: usize, tell: &mut impl FnMut(Heard)) -> usize {
     let Some(end) = said.iter().rposition(|byte| *byte == b'\n').filter(|end| *end >= told) else { return told };
     for line in String::from_utf8_lossy(&said[told..end]).lines() {
-        let text: String = line.chars().filter(|letter| !letter.is_control()).collect();
-        progress.tell(&ReportInfo::Told { stage: StageWord::Provision, text });
+        tell(Heard::Line(line.chars().filter(|letter| !letter.is_control()).collect()));
     }
     end + 1
 }
@@ -159,11 +180,11 @@ fn ended(end: CommandEnd, said: &[u8]) -> Failure {
 
 /// What an entry is called in front of people.
 pub(super) fn called(entry: &Provision) -> String {
-    match &entry.action {
+    escape::plain(&match &entry.action {
         ProvisionAction::Run(line) => line.lines().next().unwrap_or_default().to_owned(),
         ProvisionAction::Script(path) => path.display().to_string(),
         ProvisionAction::File { path, .. } => format!("write {path}"),
-    }
+    })
 }
 
 fn script(project: &Project, path: &std::path::Path) -> Result<Vec<u8>, Failure> {

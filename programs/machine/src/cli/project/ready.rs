@@ -12,7 +12,7 @@ use super::{Project, provision};
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::progress::Progress;
-use crate::cli::word::duration;
+use crate::cli::word::{duration, escape};
 
 /// Between two tries of a probe.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -88,8 +88,7 @@ async fn holds(
         ReadyCheck::Run(line) => {
             let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
             let (program, user) = (AttachProgram::Shell(line.clone()), Some(project.file.user.name.clone()));
-            let mut silent = Progress::silent();
-            let ran = provision::command(machine, program, user, Some(millis), desk, &mut silent).await;
+            let ran = provision::command(machine, program, user, Some(millis), desk, &mut |_| ()).await;
             match ran {
                 Ok(()) => Ok(None),
                 Err(Failure::Told { detail, .. }) => Ok(Some(detail.message)),
@@ -102,6 +101,6 @@ async fn holds(
 pub(super) fn called(probe: &Ready) -> String {
     match &probe.check {
         ReadyCheck::Port(port) => format!("port {port}"),
-        ReadyCheck::Run(line) => line.clone(),
+        ReadyCheck::Run(line) => escape::plain(line),
     }
 }

@@ -7,10 +7,11 @@ use machine_sdk::api::Code;
 use super::{Project, open};
 use crate::cli::Desk;
 use crate::cli::exit::{CONSENT_REFUSED, Failure};
+use crate::cli::word::escape;
 
 /// What the project's file asks for, a line each.
 pub(crate) fn asks(project: &Project, desk: &Desk) -> Vec<String> {
-    let told = |item: &TrustItem| format!("{}: {} ({})", item.asks.words(), item.what, item.origin);
+    let told = |item: &TrustItem| format!("{}: {} ({})", item.asks.words(), escape::plain(&item.what), item.origin);
     list(project, desk).items.iter().map(told).collect()
 }
 

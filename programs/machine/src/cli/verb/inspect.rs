@@ -12,7 +12,7 @@ use crate::cli::exit::Failure;
 use crate::cli::paint::Paint;
 use crate::cli::project;
 use crate::cli::table::{Cell, pairs};
-use crate::cli::word::{age, duration, port};
+use crate::cli::word::{age, duration, escape, port};
 use machine_sdk::api::MiB;
 
 /// Which machine.
@@ -63,6 +63,9 @@ fn description(machine: &MachineInfo, now: Timestamp, paint: Paint) -> String {
     known("served by", machine.served_by.map(|how| how.to_string()));
     known("last start", Some(stages.collect::<Vec<_>>().join(", ")).filter(|stages| !stages.is_empty()));
     known("reason", machine.reason.clone());
+    for warning in &machine.warnings {
+        known("warning", Some(escape::plain(warning)));
+    }
     let allowed: Vec<&str> = machine.allowed_commands.iter().map(|command| command.word()).collect();
     known("allowed", Some(allowed.join(", ")).filter(|allowed| !allowed.is_empty()));
     let after_name = if machine.name.is_some() { 2 } else { 1 };

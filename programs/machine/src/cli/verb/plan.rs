@@ -9,6 +9,7 @@ use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::project::{self, Project};
 use crate::cli::table::{Cell, pairs};
+use crate::cli::word::escape;
 
 /// Prints the plan.
 pub(crate) async fn plan(desk: &Desk) -> Result<u8, Failure> {
@@ -28,7 +29,7 @@ pub(crate) async fn plan(desk: &Desk) -> Result<u8, Failure> {
         desk.voice.document(&plan)?;
         return Ok(0);
     }
-    let cells: Vec<(&str, Cell)> = rows.iter().map(|(name, text)| (*name, Cell::from(text.as_str()))).collect();
+    let cells: Vec<(&str, Cell)> = rows.iter().map(|(name, text)| (*name, Cell::from(escape::plain(text)))).collect();
     desk.voice.print(&pairs(&cells, desk.voice.out.paint))?;
     Ok(0)
 }

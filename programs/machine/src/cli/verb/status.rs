@@ -11,7 +11,7 @@ use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::project;
 use crate::cli::table::{Cell, Tone, pairs};
-use crate::cli::word::{port, served};
+use crate::cli::word::{escape, port, served};
 
 /// Which machine.
 #[derive(Debug, Args)]
@@ -34,6 +34,7 @@ pub(crate) async fn status(asked: StatusArguments, desk: &Desk) -> Result<u8, Fa
     }
     let mut rows: Vec<(&str, Cell)> = vec![("machine", machine.called().into()), ("state", ls::state(machine.phase))];
     rows.extend(machine.reason.as_deref().map(|reason| ("reason", Cell::from(reason))));
+    rows.extend(machine.warnings.iter().map(|text| ("warning", Cell::toned(escape::plain(text), Tone::Busy))));
     rows.extend(ports(&machine).map(|forward| ("port", Cell::from(port::show(forward)))));
     rows.extend(services.iter().map(|service| ("service", of_service(service))));
     rows.push(("next", Cell::from(next(machine.state))));

@@ -3,6 +3,7 @@
 pub(crate) mod age;
 pub(crate) mod choice;
 pub(crate) mod duration;
+pub(crate) mod escape;
 pub(crate) mod pair;
 pub(crate) mod place;
 pub(crate) mod port;

@@ -1,6 +1,8 @@
 //! Numbers and tags never change. If a line here fails, old agents inside saved machines would
-//! no longer be understood: append, do not edit.
+//! no longer be understood: append, do not edit. What is said about projects is in `project`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod project;
 
 use machine_agent_protocol::{
     Answer, Awake, Command, Connect, Connected, Control, Ending, Exec, Exited, Failed, FailureCode, FileKind, FileStat,
@@ -110,6 +112,7 @@ fn answers_and_controls_keep_their_bytes() {
     check(&Control::Resize(Resize { cols: 1, rows: 2 }).encode(), GOLDEN[28]);
 }
 
+/// All but what was added for projects.
 fn full_waking() -> WakeAs {
     let (gateway, dns) = (Some([10, 0, 2, 2]), Some([10, 0, 2, 3]));
     WakeAs {
@@ -131,17 +134,14 @@ fn full_waking() -> WakeAs {
     }
 }
 
+/// Of an image, with nothing that may be left out.
+fn spare_waking() -> WakeAs {
+    WakeAs { mac: None, address: None, env: [].into(), ssh_host_keys: Vec::new(), root_bytes: None, ..full_waking() }
+}
+
 fn waking_requests() -> Vec<Request> {
-    let spare = WakeAs {
-        origin: WakeOrigin::Boot,
-        mac: None,
-        address: None,
-        env: [].into(),
-        ssh_host_keys: Vec::new(),
-        root_bytes: None,
-        ..full_waking()
-    };
-    vec![full_waking().into(), spare.into(), Settle { certificate_authorities: None }.into()]
+    let booted = WakeAs { origin: WakeOrigin::Boot, ..spare_waking() };
+    vec![full_waking().into(), booted.into(), Settle { certificate_authorities: None }.into()]
 }
 
 fn trusting() -> Request {

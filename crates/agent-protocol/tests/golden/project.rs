@@ -1,12 +1,13 @@
-//! As `golden`, of what is said about projects: append, do not edit.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+//! Of what is said about projects, as in `main`: append, do not edit.
 
 use machine_agent_protocol::{
     Answer, Change, ChangeKind, Command, Decoded, Ending, EnsureUser, Exec, ListServices, ListenAddress, Listener,
     ListenerNews, Listeners, LoginShell, Mount, MountAccess, Owner, PutSecrets, Request, Restart, Secret, Service,
     ServiceLog, ServiceOrigin, ServiceState, ServiceStatus, Services, SetServices, Touch, Transport, Turn, TurnService,
-    Unmount, User, WakeAs, WakeOrigin, WakeRoot, Woken,
+    Unmount, User, WakeAs, WakeRoot, Woken,
 };
+
+use crate::{check, spare_waking};
 
 fn mount() -> Mount {
     let (access, owner) = (MountAccess::ReadOnly, Owner { uid: 1, gid: 2 });
@@ -14,23 +15,8 @@ fn mount() -> Mount {
 }
 
 fn waking() -> WakeAs {
-    WakeAs {
-        id: "m".into(),
-        generation: 1,
-        origin: WakeOrigin::Image,
-        unix_nanos: 2,
-        entropy: Vec::new(),
-        hostname: "h".into(),
-        machine_id: "i".into(),
-        mac: None,
-        address: None,
-        env: [].into(),
-        ssh_host_keys: Vec::new(),
-        root_bytes: None,
-        certificate_authorities: None,
-        mounts: Some(vec![mount()]),
-        root: Some(WakeRoot::ReadOnly),
-    }
+    let (mounts, root) = (Some(vec![mount()]), Some(WakeRoot::ReadOnly));
+    WakeAs { entropy: Vec::new(), mounts, root, ..spare_waking() }
 }
 
 fn service() -> Service {
@@ -87,11 +73,6 @@ fn news() -> ListenerNews {
     let one = |address, program| Listener { port: 80, transport: Transport::Tcp, address, uid: 1, program };
     let opened = vec![one(ListenAddress::Any, Some("p".into())), one(ListenAddress::Loopback, None)];
     ListenerNews { opened, closed: vec![one(ListenAddress::Other, None)] }
-}
-
-fn check(bytes: &[u8], golden: &str) {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, golden);
 }
 
 #[test]
