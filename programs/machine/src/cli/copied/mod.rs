@@ -29,6 +29,7 @@ use machine_sdk::api::{Code, MachineInfo};
 use super::copy::selection::{Selection, Special};
 use super::exit::Failure;
 pub(crate) use fetch::{Comparison, compare};
+use ledger::{Ledger, Record};
 pub(crate) use render::{document, left_out, left_out_document, render, summary};
 pub(crate) use send::copy_in;
 pub(crate) use write::{Conflicts, LeftOut, Written};
@@ -72,6 +73,15 @@ impl Lasts {
 }
 
 impl CopiedFolder {
+    /// Whether a machine has all of it. One that was begun with, or that somebody started by its name, has not.
+    pub(crate) fn is_whole_in(&self, machine: &MachineInfo) -> Result<bool, Failure> {
+        let known = Ledger::open(&self.ledger, &self.here)?.read()?;
+        Ok(match known {
+            Record::Copied { machine: id, .. } => id == self.lasts.whose(machine),
+            Record::Nothing | Record::Copying { .. } => false,
+        })
+    }
+
     /// What of it is copied.
     fn selection(&self) -> Result<Selection, Failure> {
         let left_out = self.exclude.iter().map(|path| {

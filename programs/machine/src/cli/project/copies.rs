@@ -40,7 +40,7 @@ pub(super) async fn bring(project: &Project, machine: &MachineInfo, desk: &Desk)
 /// Whether the guest changed copies that a stop of the machine would give up.
 pub(super) async fn would_be_lost(project: &Project, machine: &MachineInfo, desk: &Desk) -> Result<bool, Failure> {
     for folder in all(project).iter().filter(|folder| folder.lasts == Lasts::UntilStopped) {
-        if !compare(desk, &machine.id, folder).await?.changes.all.is_empty() {
+        if folder.is_whole_in(machine)? && !compare(desk, &machine.id, folder).await?.changes.all.is_empty() {
             return Ok(true);
         }
     }
