@@ -31,7 +31,7 @@ use super::exit::Failure;
 pub(crate) use fetch::{Comparison, compare};
 use ledger::{Ledger, Record};
 pub(crate) use render::{document, left_out, left_out_document, render, summary};
-pub(crate) use send::copy_in;
+pub(crate) use send::{CopiedIn, copy_in};
 pub(crate) use write::{Conflicts, LeftOut, Written};
 
 /// A folder that a machine has a copy of.
