@@ -153,6 +153,32 @@ fn a_project_follows_its_host_at_the_next_start_where_nothing_is_lost_by_it() {
 }
 
 #[test]
+fn a_template_is_provisioned_from_copies_and_keeps_none() {
+    let home = Home::new("unshared-template");
+    let mounts = "mounts: [{host: ., guest: /workspace}, {host: data, guest: /data, mode: ro}]\n";
+    let line = "cat /workspace/old/gone.txt /data/gone.txt > /srv/had; echo made > /workspace/old/made.txt";
+    let project = Project::new(&home, "provisioned", &format!("{mounts}provision: [{{run: \"{line}\", as: root}}]\n"));
+    for path in ["old/gone.txt", "data/gone.txt", "data/-stays", "all/gone"] {
+        project.write(path, "here\n");
+    }
+    move_to(Host::Refuses, &home);
+    assert_eq!(project.ok(&["run", "cat", "/srv/had"]), "here\nhere");
+    project.ok(&["stop", "--yes"]);
+    for path in ["old/gone.txt", "data/gone.txt", "all/gone"] {
+        fs::remove_file(project.folder.join(path)).expect("it is ours");
+    }
+    fs::remove_dir(project.folder.join("all")).expect("it is ours");
+    project.ok(&["start"]);
+    let seen = project.ok(&["run", "sh", "-c", "ls -d /workspace/* /workspace/old/* /data/*"]);
+    let expected =
+        ["/data/-stays", "/workspace/Machinefile", "/workspace/data", "/workspace/old", "/workspace/old/made.txt"];
+    assert_eq!(seen.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(project.ok(&["sync", "back", "--dry-run"]).trim(), "A  old/made.txt");
+    project.ok(&["destroy", "--yes"]);
+    project.forget_templates();
+}
+
+#[test]
 fn a_machine_that_asks_for_folders_is_refused_at_once_and_doctor_says_why() {
     let home = Home::new("unshared-api");
     let folder = fs::canonicalize(home.folder()).expect("it is there").join("project");

@@ -18,6 +18,7 @@ mod links;
 mod place;
 mod render;
 mod send;
+mod take_out;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -32,6 +33,7 @@ pub(crate) use fetch::{Comparison, compare};
 use ledger::{Ledger, Record};
 pub(crate) use render::{document, left_out, left_out_document, render, summary};
 pub(crate) use send::{CopiedIn, copy_in};
+pub(crate) use take_out::take_out;
 pub(crate) use write::{Conflicts, LeftOut, Written};
 
 /// A folder that a machine has a copy of.

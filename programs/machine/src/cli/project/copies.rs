@@ -8,7 +8,7 @@ use machine_sdk::api::{Code, MachineInfo};
 use super::means::{self, Way};
 use super::{Project, wish};
 use crate::cli::Desk;
-use crate::cli::copied::{CopiedFolder, CopiedIn, Lasts, compare, copy_in};
+use crate::cli::copied::{self, CopiedFolder, CopiedIn, Lasts, compare, copy_in};
 use crate::cli::exit::Failure;
 
 /// Lets nobody write to the folder `$1`; the user and group `$2` keep what is below it for themselves, each of `$3` and
@@ -114,6 +114,14 @@ async fn protect(folder: &CopiedFolder, machine: &MachineInfo, desk: &Desk) -> R
     }
     let message = format!("cannot make the copy at {} read-only: {}", folder.guest, ended.stderr.trim());
     Err(Failure::new(Code::ExecFailed, message))
+}
+
+/// The machine has no more of its copies than what it made or changed in them: what is made of its disk gets its own.
+pub(super) async fn take_out(project: &Project, machine: &MachineInfo, desk: &Desk) -> Result<(), Failure> {
+    for copy in all(project, machine) {
+        copied::take_out(desk, machine, &copy.folder).await?;
+    }
+    Ok(())
 }
 
 /// Whether the guest changed copies that a stop of the machine would give up.

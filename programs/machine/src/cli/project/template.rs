@@ -132,6 +132,7 @@ async fn build(
         environment::give_secrets(project, &machine, desk).await?;
     }
     provision::run(project, &machine, ProvisionWhen::Create, desk, progress).await?;
+    copies::take_out(project, &machine, desk).await?;
     keep(&machine, name, desk, progress).await
 }
 
