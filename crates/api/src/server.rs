@@ -1,5 +1,6 @@
 //! The server itself: what it is, and how it is asked to end.
 
+use machine_core::promise::folders::Sharing;
 use serde::{Deserialize, Serialize};
 
 /// What a server says of itself.
@@ -17,6 +18,31 @@ pub struct VersionInfo {
     /// What this host has to give. Left out if this host cannot run machines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<CapacityInfo>,
+    /// Whether machines can be shown folders here. Left out if that cannot be found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folders: Option<FoldersInfo>,
+}
+
+/// Whether machines can be shown folders of the host: `{"shared": "virtiofs"}`, `{"shared": "refused", "why": "…"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "shared", rename_all = "snake_case")]
+pub enum FoldersInfo {
+    /// By virtio-fs.
+    Virtiofs,
+    /// This host refuses what that takes.
+    Refused {
+        /// What it refuses, for people.
+        why: String,
+    },
+}
+
+impl From<Sharing> for FoldersInfo {
+    fn from(sharing: Sharing) -> Self {
+        match sharing {
+            Sharing::Virtiofs => Self::Virtiofs,
+            Sharing::Refused { why } => Self::Refused { why },
+        }
+    }
 }
 
 /// What a host has to give.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use machine_core::mount::MountSpec;
 use machine_core::network::NetworkSpec;
 use machine_core::policy::admit::admit;
+use machine_core::promise::folders::Sharing;
 use machine_core::promise::guest::Guest;
 use machine_core::promise::ledger::LedgerError;
 use machine_core::promise::provider::Offer;
@@ -243,6 +244,14 @@ impl Desk {
     /// If the host cannot run machines.
     pub async fn offers(&self) -> Result<Offer, Refusal> {
         Ok(self.promises.provider.offers().await?)
+    }
+
+    /// Whether machines can be shown folders of the host here.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub async fn sharing(&self) -> Result<Sharing, Refusal> {
+        Ok(self.promises.folders.sharing().await?)
     }
 
     /// What happened to machines, after event number `after`.

@@ -2,4 +2,4 @@
 
 pub mod local;
 
-pub use local::{HostSettings, LocalProvider, Proxies};
+pub use local::{HostSettings, LocalProvider, Proxies, probe_sharing};

@@ -21,6 +21,6 @@ mod sys;
 mod watch;
 mod will;
 
-pub use plan::{Access, Cache, Owner, SHARE_VERB, SharePlan, Watch, Writes};
+pub use plan::{Access, CHECK_FLAG, Cache, Owner, SHARE_VERB, SharePlan, Watch, Writes};
 pub use rules::NotInside;
-pub use run::{ShareError, run};
+pub use run::{ShareError, check, run};

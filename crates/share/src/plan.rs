@@ -10,6 +10,9 @@ const A_DAY: u64 = 86_400_000;
 /// The hidden verb of the program that runs a share; its one argument is the plan's path.
 pub const SHARE_VERB: &str = "share";
 
+/// Before the path of a folder, in the plan's stead: the share ends as soon as it is known whether it could run.
+pub const CHECK_FLAG: &str = "--check";
+
 /// One folder of the host, shown to one machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,10 +4,12 @@
 //! (started) ──plan read, sockets made──▶ (confined) ──the VMM connects──▶ serving ──it disconnects──▶ (ended)
 //!     └─────────────something is missing, or nobody connects: told on the standard error──────▶
 //! ```
-//! One whose predecessor was killed answers in its place meanwhile; see `mourner`.
+//! One whose predecessor was killed answers in its place meanwhile; see `mourner`. `check` goes as far as (confined),
+//! to tell whether the host lets a share get there.
 
 use std::fs::DirBuilder;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -23,7 +25,7 @@ use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 use crate::device::Device;
 use crate::folder::SharedFolder;
 use crate::mourner::Mourner;
-use crate::plan::{SharePlan, Watch};
+use crate::plan::{Access, Cache, Owner, SharePlan, Watch};
 use crate::rules::{NotInside, Rules};
 use crate::sandbox::{self, Confined};
 use crate::will::Strongbox;
@@ -56,6 +58,14 @@ pub enum ShareError {
         path: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// The host gives nothing by which a machine could be kept to the folder.
+    #[error("neither a root of our own ({root}) nor Landlock ({landlock}) can be had")]
+    Unconfined {
+        /// Why no name space of our own.
+        root: io::Error,
+        /// Why no Landlock.
+        landlock: String,
     },
     /// The VMM never came.
     #[error("no VMM connected within {} seconds", VMM_CONNECTS_WITHIN.tv_sec)]
@@ -99,6 +109,25 @@ fn cannot_mourn(error: &io::Error) {
     eprintln!("machine share: cannot answer in my predecessor's place: {error}");
 }
 
+/// Whether this host lets a share of the folder run: enters what a share enters, looks at the folder, and ends. What a
+/// share would go without is no answer. For a process's only thread, as `run`.
+pub fn check(folder: &Path) -> Result<(), ShareError> {
+    let missing = |source| ShareError::Folder { path: folder.to_owned(), source };
+    // Whose it is, is the folder's affair and not the host's.
+    let (host_uid, host_gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let plan = SharePlan {
+        socket: PathBuf::new(),
+        folder: std::fs::canonicalize(folder).map_err(missing)?,
+        access: Access::ReadWrite,
+        owner: Owner { host_uid, host_gid, guest_uid: host_uid, guest_gid: host_gid },
+        exclude: Vec::new(),
+        guard: Vec::new(),
+        cache: Cache::default(),
+        watch: None,
+    };
+    show(&plan, Rules::of(&plan)?).map(drop)
+}
+
 /// Up to the last moment before the VMM is heard.
 fn prepare(plan_file: &Path, strongbox: Option<Arc<Strongbox>>) -> Result<(UnixListener, Device), ShareError> {
     let plan = std::fs::read(plan_file).trying("read the plan")?;
@@ -109,21 +138,34 @@ fn prepare(plan_file: &Path, strongbox: Option<Arc<Strongbox>>) -> Result<(UnixL
     let vmm = listen(&plan.socket).trying("listen for the VMM")?;
     let listened = |watch: Watch| listen(&watch.socket).map(|listener| (watch, listener));
     let watcher = plan.watch.clone().map(listened).transpose().trying("listen for who reads changes")?;
+    let Shown { folder, root, lacking } = show(&plan, rules.clone())?;
+    for lacking in lacking {
+        eprintln!("machine share: goes without {lacking}");
+    }
+    if let Some(watcher) = watcher {
+        watch::start(root, rules, folder.own_changes(), watcher).trying("watch the folder")?;
+    }
+    Ok((vmm, Device::new(folder, plan.cache, strongbox)))
+}
+
+/// A folder as a machine may see it, from inside of the sandbox.
+struct Shown {
+    folder: SharedFolder,
+    root: OwnedFd,
+    lacking: Vec<String>,
+}
+
+/// Enters the sandbox and looks at the folder.
+fn show(plan: &SharePlan, rules: Rules) -> Result<Shown, ShareError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let descriptors = open("/proc/self/fd", flags, Mode::empty()).trying("open /proc/self/fd")?;
     // The machine's kernel has already taken from modes what its programs' umask takes.
     rustix::process::umask(Mode::empty());
-    let Confined { root, files, lacking } = sandbox::enter(&plan)?;
-    for lacking in lacking {
-        eprintln!("machine share: goes without {lacking}");
-    }
+    let Confined { root, files, lacking } = sandbox::enter(plan)?;
     let settings = (plan.access, plan.owner, plan.cache);
-    let watched = root.try_clone().trying("watch the folder")?;
-    let folder = SharedFolder::new(root, descriptors, rules.clone(), settings, files).trying("look at the folder")?;
-    if let Some(watcher) = watcher {
-        watch::start(watched, rules, folder.own_changes(), watcher).trying("watch the folder")?;
-    }
-    Ok((vmm, Device::new(folder, plan.cache, strongbox)))
+    let inside = root.try_clone().trying("look at the folder")?;
+    let folder = SharedFolder::new(inside, descriptors, rules, settings, files).trying("look at the folder")?;
+    Ok(Shown { folder, root, lacking })
 }
 
 /// Serves the VMM. One whose predecessor's device is still there may come late: it is given no limit.

@@ -55,7 +55,7 @@ pub(crate) fn enter(plan: &SharePlan) -> Result<Confined, ShareError> {
         (Ok(()), Ok(())) => {}
         (Err(error), Ok(())) => lacking.push(format!("a root of its own: {error}")),
         (Ok(()), Err(why)) => lacking.push(format!("landlock: {why}")),
-        (Err(error), Err(_)) => return Err(error).trying("have a root of our own, or Landlock"),
+        (Err(root), Err(landlock)) => return Err(ShareError::Unconfined { root, landlock }),
     }
     become_owner(plan)?;
     filter::apply().trying("filter system calls")?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use machine_core::MachineId;
 use machine_core::mount::MountSpec;
-use machine_core::promise::folders::{FolderEar, Folders};
+use machine_core::promise::folders::{FolderEar, Folders, Sharing};
 use machine_core::promise::guest::Guest;
 use machine_core::promise::provider::ProviderError;
 
@@ -14,6 +14,10 @@ pub(crate) struct FakeFolders;
 
 #[async_trait]
 impl Folders for FakeFolders {
+    async fn sharing(&self) -> Result<Sharing, ProviderError> {
+        Ok(Sharing::Virtiofs)
+    }
+
     async fn mirror(
         &self,
         _: &MachineId,

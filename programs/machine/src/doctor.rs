@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use machine_core::promise::folders::Sharing;
 use machine_hypervisor::accelerator::{Accelerator, probe_cached};
 use machine_hypervisor::driver::qemu::Installation;
 use machine_hypervisor::process::this_program;
@@ -78,6 +79,7 @@ async fn examine(settings: &Settings) -> Vec<Check> {
     checks.extend(RECIPE_TOOLS.into_iter().map(|(tool, recipes)| of_recipes(tool, recipes, tool.find())));
     checks.extend(user_namespaces());
     checks.push(home);
+    checks.push(folders(settings).await);
     checks.push(template(settings));
     checks
 }
@@ -155,6 +157,20 @@ fn home(settings: &Settings) -> Check {
         ),
         Ok(free) => ok("home", format!("{}, {} GiB free", home.display(), free >> 30)),
         Err(why) => missing("home", why, "set MACHINE_HOME to a folder that you may write".to_owned()),
+    }
+}
+
+/// Whether machines can see folders of this host, or get copies.
+async fn folders(settings: &Settings) -> Check {
+    const NAME: &str = "folders";
+    let mend = "allow user namespaces (sysctl user.max_user_namespaces), or Landlock: `lsm=` of the kernel, and what a \
+                container refuses";
+    match machine_provider::probe_sharing(&this_program(), &settings.home).await {
+        Ok(Sharing::Virtiofs) => ok(NAME, "shared with machines by virtiofs".to_owned()),
+        Ok(Sharing::Refused { why }) => {
+            warning(NAME, format!("cannot be shared, machines of projects get copies: {why}"), mend.to_owned())
+        }
+        Err(error) => warning(NAME, error.to_string(), "ask again; if it stays so, look at `dmesg`".to_owned()),
     }
 }
 

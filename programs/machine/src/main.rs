@@ -1,6 +1,7 @@
 //! The one program: `machine` is a command line (which sees only the SDK) and `machine serve` (which wires
 //! everything). Four hidden verbs are for the server alone: `supervise` keeps one VMM, `gateway` is one machine's
-//! way out, `share` shows it a folder, `probe-kvm` risks a hang.
+//! way out, `share` shows it a folder (and says, with
+//! `--check`, whether it could), `probe-kvm` risks a hang.
 
 mod cli;
 mod doctor;
@@ -23,6 +24,9 @@ fn main() -> ExitCode {
     }
     if let Some(plan) = plan_of(machine_share::SHARE_VERB, std::env::args_os()) {
         return machine_share::run(&plan).map_or_else(|error| fail(&error.into()), |()| ExitCode::SUCCESS);
+    }
+    if let Some(folder) = checked_folder(std::env::args_os()) {
+        return machine_share::check(&folder).map_or_else(|error| fail(&error.into()), |()| ExitCode::SUCCESS);
     }
     let arguments = match Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
@@ -52,6 +56,17 @@ fn plan_of(wanted: &str, arguments: impl IntoIterator<Item = OsString>) -> Optio
     let mut words = arguments.into_iter().skip(1);
     let plan = words.next().filter(|verb| verb == wanted).and_then(|_| words.next())?;
     words.next().is_none().then(|| plan.into())
+}
+
+/// The folder, if the arguments ask whether it could be shared.
+fn checked_folder(arguments: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
+    let words: Vec<OsString> = arguments.into_iter().skip(1).take(4).collect();
+    match words.as_slice() {
+        [verb, flag, folder] if verb == machine_share::SHARE_VERB && flag == machine_share::CHECK_FLAG => {
+            Some(folder.into())
+        }
+        [..] => None,
+    }
 }
 
 async fn run(arguments: Arguments, settings: Settings) -> ExitCode {

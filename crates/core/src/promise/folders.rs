@@ -1,4 +1,5 @@
-//! Folders of the host that running machines see: what the host changes in them is passed on to their guests.
+//! Folders of the host that running machines see: whether they can, and what the host changes in them is passed on to
+//! their guests.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,6 +11,18 @@ use crate::id::MachineId;
 use crate::mount::MountSpec;
 use crate::promise::guest::Guest;
 use crate::promise::provider::ProviderError;
+
+/// Whether machines of a place can be shown folders of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sharing {
+    /// By virtio-fs.
+    Virtiofs,
+    /// The host refuses what that takes. A guest can be given copies, by whoever asks for the machine.
+    Refused {
+        /// What it refuses, for people.
+        why: String,
+    },
+}
 
 /// What becomes of the folders of a running machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,9 +60,12 @@ impl fmt::Debug for FolderEar {
     }
 }
 
-/// Tells guests what the host changed.
+/// Shows guests folders, and tells them what the host changed.
 #[async_trait]
 pub trait Folders: Send + Sync {
+    /// Whether folders can be shown here. Found out when it is first asked.
+    async fn sharing(&self) -> Result<Sharing, ProviderError>;
+
     /// Tells the guest of a running machine what the host changes in the folders that it sees, until the machine
     /// ends or a folder is no more watched, which is how the death of what serves it is seen. To be called again
     /// then: it first sees to it that the guest sees its folders. `ear` hears how they are.

@@ -194,6 +194,12 @@ pub enum ProviderError {
         /// Why not.
         detail: String,
     },
+    /// The host refuses what it takes to show folders.
+    #[error("this host cannot share folders with machines: {why}")]
+    NoSharing {
+        /// What it refuses.
+        why: String,
+    },
     /// The host's disk is full.
     #[error("cannot {tried}: the disk is full")]
     DiskFull {
@@ -235,6 +241,9 @@ impl From<ProviderError> for Refusal {
             ProviderError::Folder { .. } => Self::new(Code::MachineNotReady, message)
                 .reason("folder_missing")
                 .hint("put the folder back; which folders a machine sees is said when it is made"),
+            ProviderError::NoSharing { .. } => Self::new(Code::HostNotCapable, message).reason("no_sharing").hint(
+                "a project's machine that is made anew gets copies: `machine reset`, which gives up what is in it",
+            ),
             ProviderError::DiskFull { .. } => {
                 Self::new(Code::DiskFull, message).hint("free some space, or give MACHINE_HOME a larger disk")
             }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use machine_core::MachineId;
 use machine_core::mount::MountSpec;
-use machine_core::promise::folders::{FolderEar, FolderNews, Folders};
+use machine_core::promise::folders::{FolderEar, FolderNews, Folders, Sharing};
 use machine_core::promise::guest::Guest;
 use machine_core::promise::project::{HostChange, HostChangeKind, MOST_CHANGES};
 use machine_core::promise::provider::ProviderError;
@@ -55,6 +55,10 @@ enum Kind {
 
 #[async_trait]
 impl Folders for LocalProvider {
+    async fn sharing(&self) -> Result<Sharing, ProviderError> {
+        self.sharing_here().await
+    }
+
     async fn mirror(
         &self,
         machine: &MachineId,

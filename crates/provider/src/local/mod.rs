@@ -20,12 +20,13 @@ mod restore;
 mod root;
 mod seats;
 mod shares;
+mod sharing;
 mod ssh_keys;
 
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -46,6 +47,7 @@ use host::LocalHost;
 use memory_image::{ImageStore, Lent};
 pub use pass_on::Proxies;
 use seats::Seats;
+pub use sharing::probe_sharing;
 
 /// The root disk's name in a machine's folder.
 const ROOT_DISK: &str = "root.qcow2";
@@ -78,6 +80,8 @@ pub struct LocalProvider {
     /// Machines that came to be here in this life of the server, or were made as new, and were not launched
     /// since: nobody else can have started a supervisor for them, so none need be looked for among all processes.
     unlaunched: Arc<Mutex<HashSet<MachineId>>>,
+    /// Set once this host is known to let folders be shared.
+    shares_folders: Arc<OnceLock<()>>,
 }
 
 impl LocalProvider {
@@ -95,7 +99,8 @@ impl LocalProvider {
         let starting = Arc::new(Semaphore::new(cpus * STARTS_A_CPU));
         let (seats, settings) = (Arc::default(), Arc::new(settings));
         let (baking, builder, unlaunched) = (Arc::default(), Arc::default(), Arc::default());
-        Ok(Self { settings, host, images, door, seats, store, baking, starting, builder, unlaunched })
+        let shares_folders = Arc::default();
+        Ok(Self { settings, host, images, door, seats, store, baking, starting, builder, unlaunched, shares_folders })
     }
 
     /// Ends what nobody would miss: a machine that boots for an image. The machines go on.

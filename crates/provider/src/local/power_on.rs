@@ -24,7 +24,7 @@ use machine_hypervisor::process::{Found, Vmm};
 
 use super::boot::nic_of;
 use super::memory_image::{Kept, Lent};
-use super::shares::{check_folders, guest_mounts};
+use super::shares::guest_mounts;
 use super::{CONTROL, LocalProvider, host_refused, ssh_keys};
 
 /// How often a restore is tried; before the second time the image is made anew.
@@ -107,7 +107,7 @@ impl LocalProvider {
 
     async fn start(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, ProviderError> {
         self.check_ports(plan).await?;
-        check_folders(plan)?;
+        self.check_folders(plan).await?;
         self.renew_root(plan).await?;
         if plan.spec.first_start == FirstStart::Image && !self.run(&plan.id).plan_file().exists() {
             match self.by_image(plan, progress).await {
@@ -133,7 +133,10 @@ impl LocalProvider {
             match self.restore(plan, &kept, progress).await {
                 Ok(started) => return Ok(started),
                 // The image is not to blame.
-                Err(error @ (ProviderError::Network(_) | ProviderError::Folder { .. })) => {
+                Err(
+                    error
+                    @ (ProviderError::Network(_) | ProviderError::Folder { .. } | ProviderError::NoSharing { .. }),
+                ) => {
                     return Err(NoImage::Hopeless(error));
                 }
                 Err(error @ ProviderError::DiskFull { .. }) => return Err(NoImage::Boot(error)),
@@ -193,6 +196,7 @@ fn hopeless_or_not(error: ProviderError) -> NoImage {
         | ProviderError::NotCapable { .. }
         | ProviderError::Network(_)
         | ProviderError::Folder { .. }
+        | ProviderError::NoSharing { .. }
         | ProviderError::NotRunning => NoImage::Hopeless(error),
         ProviderError::Guest(_)
         | ProviderError::WarmUp { .. }

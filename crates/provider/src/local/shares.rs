@@ -28,7 +28,7 @@ use tracing::warn;
 use super::{CONTROL, LOG_TAIL, LocalProvider, ending, host, host_refused, of_io, remove_if_there};
 
 /// The hidden verb of the program that serves a folder.
-const SHARE_VERB: &str = "share";
+pub(super) const SHARE_VERB: &str = "share";
 /// Whose a folder appears to be in the guest that is root's on the host: the template's first user.
 const FIRST_USER: u32 = 1000;
 /// The host's root.
@@ -42,6 +42,13 @@ struct Owner {
 }
 
 impl LocalProvider {
+    /// Whether a start would find the machine's folders, and could show them: asked before anything else is done.
+    pub(super) async fn check_folders(&self, plan: &MachinePlan) -> Result<(), ProviderError> {
+        let mounts = &plan.spec.mounts;
+        mounts.iter().try_for_each(|mount| owner(&mount.source).map(drop))?;
+        if mounts.is_empty() { Ok(()) } else { self.check_sharing().await }
+    }
+
     /// What the guest's devices connect to.
     pub(super) fn shares(&self, plan: &MachinePlan) -> Vec<Share> {
         let run = self.run(&plan.id);
@@ -155,11 +162,6 @@ fn tag(place: usize) -> String {
 /// What the guest knows it by, and where it is served.
 fn share(run: &RunFolder, place: usize) -> Share {
     Share { tag: tag(place), socket: run.path().join(file(place, "sock")) }
-}
-
-/// Whether a start would find the machine's folders: asked before anything else is done for it.
-pub(super) fn check_folders(plan: &MachinePlan) -> Result<(), ProviderError> {
-    plan.spec.mounts.iter().try_for_each(|mount| owner(&mount.source).map(drop))
 }
 
 /// What the guest mounts before anybody uses it.

@@ -31,7 +31,9 @@ pub(crate) async fn health() -> axum::Json<Health> {
 
 /// `GET /v1/version`: answers also on a host that cannot run machines.
 pub(crate) async fn version(State(app): State<Arc<App>>) -> axum::Json<VersionInfo> {
-    let offer = app.server.desk.offers().await.ok();
+    let desk = &app.server.desk;
+    let (offer, sharing) = tokio::join!(desk.offers(), desk.sharing());
+    let offer = offer.ok();
     let capacity = |cpus, memory: machine_core::MiB| CapacityInfo { vcpus: cpus, memory_mb: memory.0 };
     axum::Json(VersionInfo {
         version: app.server.about.version.clone(),
@@ -39,6 +41,7 @@ pub(crate) async fn version(State(app): State<Arc<App>>) -> axum::Json<VersionIn
         home: app.server.about.home.clone(),
         capacity: offer.as_ref().map(|offer| capacity(offer.capacity.cpus, offer.capacity.memory)),
         accelerator: offer.map(|offer| offer.accelerator),
+        folders: sharing.ok().map(Into::into),
     })
 }
 

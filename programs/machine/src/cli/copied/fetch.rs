@@ -1,6 +1,7 @@
 //! `compare` and, on what it found, `copy_out`: a guest's copy into a private draft here, without trusting
 //! what comes, and from there what a person agreed to into the folder.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -192,6 +193,13 @@ impl Comparison<'_> {
     /// Whether there is anything to write.
     pub(crate) fn would_write(&self, conflicts: Conflicts) -> bool {
         self.changes.all.iter().any(|change| against(change, conflicts).is_none())
+    }
+
+    /// What the guest has as it was copied in, what is in a folder before it.
+    pub(crate) fn unchanged(&self) -> impl Iterator<Item = &Inside> {
+        let changed = self.changes.all.iter().map(|change| &change.path);
+        let changed: BTreeSet<&Inside> = changed.chain(self.changes.same.iter().map(|(path, _)| path)).collect();
+        self.agreed.keys().rev().filter(move |path| !changed.contains(path))
     }
 
     /// Somebody wants us to stop.

@@ -18,6 +18,7 @@ mod links;
 mod place;
 mod render;
 mod send;
+mod take_out;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -29,8 +30,10 @@ use machine_sdk::api::{Code, MachineInfo};
 use super::copy::selection::{Selection, Special};
 use super::exit::Failure;
 pub(crate) use fetch::{Comparison, compare};
+use ledger::{Ledger, Record};
 pub(crate) use render::{document, left_out, left_out_document, render, summary};
-pub(crate) use send::copy_in;
+pub(crate) use send::{CopiedIn, copy_in};
+pub(crate) use take_out::take_out;
 pub(crate) use write::{Conflicts, LeftOut, Written};
 
 /// A folder that a machine has a copy of.
@@ -72,6 +75,15 @@ impl Lasts {
 }
 
 impl CopiedFolder {
+    /// Whether a machine has all of it. One that was begun with, or that somebody started by its name, has not.
+    pub(crate) fn is_whole_in(&self, machine: &MachineInfo) -> Result<bool, Failure> {
+        let known = Ledger::open(&self.ledger, &self.here)?.read()?;
+        Ok(match known {
+            Record::Copied { machine: id, .. } => id == self.lasts.whose(machine),
+            Record::Nothing | Record::Copying { .. } => false,
+        })
+    }
+
     /// What of it is copied.
     fn selection(&self) -> Result<Selection, Failure> {
         let left_out = self.exclude.iter().map(|path| {

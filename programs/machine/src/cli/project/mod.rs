@@ -13,6 +13,7 @@ mod fit;
 mod hooks;
 mod identity;
 pub(crate) mod lock;
+pub(crate) mod means;
 mod names;
 mod notes;
 mod open;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! trusted ──▶ template ──▶ machine: none ─▶ made        ──▶ hooks ──▶ runs ──▶ fitted ──▶ ready ──▶ hooks ──▶ noted
-//!                            │ of another file, its root is given up ─▶ destroyed, made
+//!                            │ of another file, or shares what is copied now, its root is given up ─▶ destroyed, made
 //!                            └ runs, noted as fitted ─▶ done
 //! ```
 
@@ -12,6 +12,7 @@ use machine_sdk::api::word::StageWord;
 use machine_sdk::api::{MachineInfo, MachinePhase, MachineState, ReportInfo};
 
 use super::fit::Launch;
+use super::means::{self, Fate};
 use super::notes::Fitted;
 use super::{FILE, Project, environment, fit, hooks, open, ready, template, trust, wish};
 use crate::cli::Desk;
@@ -61,7 +62,8 @@ pub(crate) async fn start(
         }
         None => {
             template::ensure(project, &template, desk, progress).await?;
-            (create::ask(desk, &wish::create(project, &template, envs), progress).await?, Launch::New)
+            let means = means::here(&project.file, desk).await?;
+            (create::ask(desk, &wish::create(project, &template, envs, &means), progress).await?, Launch::New)
         }
     };
     run(project, machine, launch, &file, desk, progress).await
@@ -108,7 +110,10 @@ async fn keep_or_clear(
 ) -> Result<Option<MachineInfo>, Failure> {
     let Some(machine) = found else { return Ok(None) };
     if machine_file(&machine) == Some(file) {
-        return Ok(Some(machine));
+        return match means::settle(project, &machine, desk).await? {
+            Fate::Kept | Fate::KeptThough => Ok(Some(machine)),
+            Fate::MadeAnew => clear(project, &machine, desk).await,
+        };
     }
     let voice = &desk.voice;
     match (machine.state, project.file.root) {
@@ -125,11 +130,16 @@ async fn keep_or_clear(
         }
         (_, Root::Ephemeral | Root::Readonly) => {
             voice.say("the Machinefile has changed; the machine is made anew");
-            desk.link.ask(async |client| client.destroy(&machine.id, &mut |_| ()).await).await?;
-            project.notes.forget();
-            Ok(None)
+            clear(project, &machine, desk).await
         }
     }
+}
+
+/// One has to be made.
+async fn clear(project: &Project, machine: &MachineInfo, desk: &Desk) -> Result<Option<MachineInfo>, Failure> {
+    desk.link.ask(async |client| client.destroy(&machine.id, &mut |_| ()).await).await?;
+    project.notes.forget();
+    Ok(None)
 }
 
 fn machine_file(machine: &MachineInfo) -> Option<&str> {

@@ -15,7 +15,7 @@ use machine_sdk::api::{CreateMachine, MachineInfo};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{Project, copies, environment, lock, provision, user, wish};
+use super::{Project, copies, environment, lock, means, provision, user, wish};
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
 use crate::cli::progress::Progress;
@@ -113,10 +113,13 @@ async fn build(
     progress: &mut Progress,
 ) -> Result<(), Failure> {
     let envs = environment::of(project, desk)?;
-    let request = wish::create(project, ground, envs);
+    let means = means::here(&project.file, desk).await?;
+    let request = wish::create(project, ground, envs, &means);
+    let builds = std::iter::once((BUILDS.to_owned(), Value::String(project.id.clone())));
+    let copied = means::record(&project.file, &means).map(|record| (means::COPIES.to_owned(), record));
     let request = CreateMachine {
         name: Some(builder.to_owned()),
-        metadata: Some([(BUILDS.to_owned(), Value::String(project.id.clone()))].into_iter().collect()),
+        metadata: Some(builds.chain(copied).collect()),
         root: Some(wish::root(Root::Persistent)),
         start: Some(true),
         network: request.network.map(|network| machine_sdk::api::NetworkWish { forwards: None, ..network }),
@@ -129,6 +132,7 @@ async fn build(
         environment::give_secrets(project, &machine, desk).await?;
     }
     provision::run(project, &machine, ProvisionWhen::Create, desk, progress).await?;
+    copies::take_out(project, &machine, desk).await?;
     keep(&machine, name, desk, progress).await
 }
 

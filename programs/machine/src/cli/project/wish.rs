@@ -15,6 +15,7 @@ use machine_sdk::api::{Code, CreateMachine, NetworkWish};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::means::{self, Means, Way};
 use super::{FILE, FOLDER, PROJECT, Project};
 use crate::cli::exit::Failure;
 
@@ -73,15 +74,21 @@ pub(crate) const fn agent(tool: &AgentTool) -> CodingAgent {
 }
 
 /// The machine that the file describes, made of a template.
-pub(super) fn create(project: &Project, template: &str, envs: BTreeMap<String, String>) -> CreateMachine {
+pub(super) fn create(
+    project: &Project,
+    template: &str,
+    envs: BTreeMap<String, String>,
+    means: &Means,
+) -> CreateMachine {
     let file = &project.file;
     let digest = digest(file, template, &envs);
     let text = |value: &str| Value::String(value.to_owned());
-    let metadata = Map::from_iter([
+    let mut metadata = Map::from_iter([
         (PROJECT.to_owned(), text(&project.id)),
         (FOLDER.to_owned(), text(&project.folder.to_string_lossy())),
         (FILE.to_owned(), Value::String(digest)),
     ]);
+    metadata.extend(means::record(file, means).map(|record| (means::COPIES.to_owned(), record)));
     CreateMachine {
         name: Some(file.name.to_string()),
         template: Some(template.to_owned()),
@@ -96,7 +103,7 @@ pub(super) fn create(project: &Project, template: &str, envs: BTreeMap<String, S
         start: Some(false),
         network: Some(network(file)),
         root: Some(root(file.root)),
-        mounts: mounts(file),
+        mounts: mounts(file, means),
         boot_timeout_ms: Some(millis(file.timeouts.boot)),
         stop_grace_ms: Some(millis(file.timeouts.stop)),
         ..CreateMachine::default()
@@ -116,25 +123,20 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// Folders that the guest shares. A copy is no mount: it is carried in when the machine runs.
-fn mounts(file: &Machinefile) -> Vec<Mount> {
-    if file.isolation == Isolation::Strict {
-        return Vec::new();
-    }
-    let shared = file.mounts.iter().filter_map(|mount| {
-        let access = match mount.mode {
-            MountMode::Rw => AccessWord::ReadWrite,
-            MountMode::Ro => AccessWord::ReadOnly,
-            MountMode::Copy => return None,
-        };
-        Some(Mount {
+fn mounts(file: &Machinefile, means: &Means) -> Vec<Mount> {
+    let shared = file.mounts.iter().filter(|mount| means::way(file, mount, means) == Way::Shared);
+    shared
+        .map(|mount| Mount {
             source: mount.source.to_string_lossy().into_owned(),
             target: mount.guest.clone(),
-            access: Some(access),
+            access: Some(match mount.mode {
+                MountMode::Rw | MountMode::Copy => AccessWord::ReadWrite,
+                MountMode::Ro => AccessWord::ReadOnly,
+            }),
             exclude: mount.exclude.clone(),
             guard: guard(mount),
         })
-    });
-    shared.collect()
+        .collect()
 }
 
 fn network(file: &Machinefile) -> NetworkWish {

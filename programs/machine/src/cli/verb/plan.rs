@@ -1,15 +1,41 @@
 //! `plan`: what a start of the project would do, and why so. Changes nothing.
 
-use machine_machinefile::model::{Base, Isolation, Machinefile, MountMode, Root};
+use machine_machinefile::model::{Base, Machinefile, Mount, MountMode, Root};
 use machine_sdk::api::MachineInfo;
 use machine_sdk::api::word::VerdictWord;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::Desk;
 use crate::cli::exit::Failure;
+use crate::cli::project::means::{self, Means, Way};
 use crate::cli::project::{self, Project};
 use crate::cli::table::{Cell, pairs};
 use crate::cli::word::escape;
+
+const MOUNT: &str = "mount";
+
+/// A folder of this computer, and by what means the guest has it.
+#[derive(Debug, Serialize)]
+struct MountRow {
+    host: String,
+    guest: String,
+    mode: MountMode,
+    by: By,
+    /// Why it is not as the file says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    /// What of it the guest has for itself.
+    exclude: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum By {
+    Virtiofs,
+    Copy,
+    None,
+}
 
 /// Prints the plan.
 pub(crate) async fn plan(desk: &Desk) -> Result<u8, Failure> {
@@ -22,10 +48,14 @@ pub(crate) async fn plan(desk: &Desk) -> Result<u8, Failure> {
     let version = desk.link.ask(async |client| client.version().await).await?;
     let accelerator =
         version.accelerator.unwrap_or_else(|| "this host cannot run machines: `machine doctor`".to_owned());
-    let rows = rows(&project, machine.as_ref(), (&template, built), &accelerator, &asks);
+    let means = means::planned(&project, machine.as_ref(), desk).await?;
+    let mounts: Vec<MountRow> = project.file.mounts.iter().map(|mount| MountRow::of(&project, mount, &means)).collect();
+    let rows = rows(&project, machine.as_ref(), (&template, built), &accelerator, &mounts, &asks);
     if desk.voice.json() {
-        let plan: serde_json::Map<_, _> =
-            rows.iter().map(|(name, text)| ((*name).replace(' ', "_"), json!(text))).collect();
+        let texts = rows.iter().filter(|(name, _)| *name != MOUNT);
+        let mut plan: serde_json::Map<_, _> =
+            texts.map(|(name, text)| ((*name).replace(' ', "_"), json!(text))).collect();
+        plan.insert("mounts".to_owned(), json!(mounts));
         desk.voice.document(&plan)?;
         return Ok(0);
     }
@@ -39,6 +69,7 @@ fn rows(
     machine: Option<&MachineInfo>,
     (template, built): (&str, bool),
     accelerator: &str,
+    mounts: &[MountRow],
     asks: &[String],
 ) -> Vec<(&'static str, String)> {
     let file = &project.file;
@@ -55,7 +86,7 @@ fn rows(
         ("hypervisor", format!("qemu, {accelerator}")),
     ];
     let mut list = |name, texts: Vec<String>| rows.extend(texts.into_iter().map(|text| (name, text)));
-    list("mount", mounts(project));
+    list(MOUNT, mounts.iter().map(MountRow::line).collect());
     list("port", file.ports.iter().map(ToString::to_string).collect());
     list("egress", vec![egress(file)]);
     list("provision", project.provision_names());
@@ -83,23 +114,40 @@ fn software(file: &Machinefile) -> String {
     parts.join(", ")
 }
 
-fn mounts(project: &Project) -> Vec<String> {
-    let file = &project.file;
-    let shown = file.mounts.iter().map(|mount| {
-        let (mode, by) = match (mount.mode, file.isolation) {
-            (MountMode::Copy, _) => ("copy", "copied in at each start; `machine sync back` copies out"),
-            (_, Isolation::Strict) => ("none", "isolation strict shares no folder"),
-            (MountMode::Rw, Isolation::Standard) => ("rw", "by virtiofs"),
-            (MountMode::Ro, Isolation::Standard) => ("ro", "by virtiofs"),
+impl MountRow {
+    fn of(project: &Project, mount: &Mount, means: &Means) -> Self {
+        let (by, why) = match means::way(&project.file, mount, means) {
+            Way::Shared => (By::Virtiofs, None),
+            Way::Copied => (By::Copy, None),
+            Way::CopiedInstead { why } => (By::Copy, Some(format!("this host cannot share folders: {why}"))),
+            Way::Kept => (By::None, Some("isolation strict shares no folder".to_owned())),
         };
-        let own = if mount.exclude.is_empty() {
+        let (host, guest) = (mount.source.display().to_string(), mount.guest.clone());
+        Self { host, guest, mode: mount.mode, by, why, exclude: mount.exclude.clone() }
+    }
+
+    fn line(&self) -> String {
+        let mode = match self.mode {
+            MountMode::Rw => "rw",
+            MountMode::Ro => "ro",
+            MountMode::Copy => "copy",
+        };
+        let by = match (self.by, self.mode) {
+            (By::Virtiofs, _) => "by virtiofs",
+            (By::Copy, MountMode::Rw | MountMode::Copy) => {
+                "by copy: copied in at each start; `machine sync back` copies out"
+            }
+            (By::Copy, MountMode::Ro) => "by copy: copied in at each start, read-only",
+            (By::None, _) => "not shown",
+        };
+        let why = self.why.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+        let own = if self.exclude.is_empty() {
             String::new()
         } else {
-            format!("; the guest's own: {}", mount.exclude.join(", "))
+            format!("; the guest's own: {}", self.exclude.join(", "))
         };
-        format!("{} at {}, {mode}, {by}{own}", mount.source.display(), mount.guest)
-    });
-    shown.collect()
+        format!("{} at {}, {mode}, {by}{why}{own}", self.host, self.guest)
+    }
 }
 
 fn egress(file: &Machinefile) -> String {

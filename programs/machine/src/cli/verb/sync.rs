@@ -10,7 +10,7 @@ use crate::cli::copied::{
     self, Comparison, Conflicts, CopiedFolder, LeftOut, Written, compare, document, left_out_document, render, summary,
 };
 use crate::cli::exit::Failure;
-use crate::cli::project;
+use crate::cli::project::{self, copies::ProjectCopy};
 
 const AFTER_HELP: &str = "\
 Shows a line for each path that changed in the machine since the folder was copied in: A added, M modified,
@@ -63,12 +63,13 @@ pub(crate) struct BackArguments {
 pub(crate) async fn sync(asked: SyncArguments, desk: &Desk) -> Result<u8, Failure> {
     let SyncWay::Back(asked) = asked.way;
     let project = project::need(desk)?;
-    let folders = project::copies::all(&project);
-    if folders.is_empty() {
-        return Err(Failure::usage("this project's machine has no copy of a folder")
-            .hint("`mode: copy` makes one of a mount; other folders are shared, and need no copying"));
-    }
     let machine = project.made(desk).await?;
+    let copies = project::copies::all(&project, &machine).into_iter().filter(ProjectCopy::comes_back);
+    let folders: Vec<CopiedFolder> = copies.map(|copy| copy.folder).collect();
+    if folders.is_empty() {
+        return Err(Failure::usage("this project's machine has no copy of a folder that could come back")
+            .hint("`mode: copy` makes one of a mount; folders that are shared need no copying"));
+    }
     back(asked, desk, &machine.id, &folders).await
 }
 
