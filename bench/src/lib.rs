@@ -31,7 +31,9 @@ pub enum What {
     Project,
     /// Many small files in a project's folder, beside the guest's own disk. Long, and so no part of `All`.
     Files,
-    /// All of it but `Files`.
+    /// `npm ci` in a project's folder, beside the guest's own disk. Wants the host's npm, and so no part of `All`.
+    Install,
+    /// All of it but `Files` and `Install`.
     All,
 }
 
@@ -89,6 +91,9 @@ async fn measure(wish: &Wish, home: &home::Home, report: &mut report::Report) ->
     }
     if wish.what == What::Files {
         project::measure_files(home, wish.count.unwrap_or(3), report).await?;
+    }
+    if wish.what == What::Install {
+        project::measure_install(home, wish.count.unwrap_or(5), report).await?;
     }
     if wants(What::Crowd) {
         crowd::measure(home, wish.count.unwrap_or(100), report).await?;

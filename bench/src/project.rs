@@ -80,7 +80,10 @@ pub(crate) async fn measure_files(home: &Home, rounds: usize, report: &mut Repor
     let project = Project::lay(home, "measured", MACHINEFILE)?;
     project.timed(&["start"]).await?;
     files::measure(&project, rounds, report).await?;
-    project.timed(&["destroy", "--yes"]).await?;
+    project.timed(&["destroy", "--yes"]).await.map(drop)
+}
+
+pub(crate) async fn measure_install(home: &Home, rounds: usize, report: &mut Report) -> anyhow::Result<()> {
     install::measure(home, rounds, report).await
 }
 

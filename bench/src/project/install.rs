@@ -18,7 +18,8 @@ pub(super) const MACHINEFILE: &str = "version: 1\nname: installed\npackages: {np
     resources: {cpus: 2, memory: 1GiB}\n\
     mounts: [{host: ., guest: /workspace, exclude: [node_modules, own]}]\n";
 /// What is installed: more than a hundred packages.
-const PACKAGE: &str = r#"{"name": "installed", "version": "1.0.0", "dependencies": {"express": "^4.21.0", "fastify": "^4.28.0"}}"#;
+const PACKAGE: &str =
+    r#"{"name": "installed", "version": "1.0.0", "dependencies": {"express": "^4.21.0", "fastify": "^4.28.0"}}"#;
 const INSTALL: &str = "npm ci --cache /var/tmp/npm-cache --prefer-offline --no-audit --no-fund --ignore-scripts";
 
 pub(super) async fn measure(home: &Home, rounds: usize, report: &mut Report) -> anyhow::Result<()> {

@@ -55,6 +55,8 @@ enum Measured {
     Project,
     /// many small files in a project's folder beside the guest's own disk; long, no part of all
     Files,
+    /// `npm ci` in a project beside the guest's own disk; no part of all
+    Install,
     /// all of it
     All,
 }
@@ -90,6 +92,7 @@ impl From<Measured> for What {
             Measured::Network => Self::Network,
             Measured::Project => Self::Project,
             Measured::Files => Self::Files,
+            Measured::Install => Self::Install,
             Measured::All => Self::All,
         }
     }
