@@ -46,6 +46,9 @@ pub enum Start {
         /// What `Control::save_state` wrote.
         state: PathBuf,
     },
+    /// It waits for the state that `Control::load` gives it: until then its memory, that in `Memory::backing`, may be
+    /// laid over (`Vmm::lay_pages`), and shares attached. It then rests paused until `Control::resume`.
+    Awaiting,
 }
 
 /// What a boot boots.
@@ -156,6 +159,12 @@ impl RunFolder {
     #[must_use]
     pub fn exit_file(&self) -> PathBuf {
         self.0.join("exit.json")
+    }
+
+    /// The supervisor's door to the VMM's memory.
+    #[must_use]
+    pub fn memory_socket(&self) -> PathBuf {
+        self.0.join("memory.sock")
     }
 
     /// What the supervisor itself had to say.

@@ -261,6 +261,9 @@ pub trait Control: Send + Sync {
     /// paused and its memory `Kept`; it stays paused. Not synced: that is for who keeps it.
     async fn save_state(&self, file: &Path) -> Result<(), ControlError>;
 
+    /// Has a VMM that awaits its state (`Start::Awaiting`) load it from a file; `loaded` tells when it has.
+    async fn load(&self, state: &Path) -> Result<(), ControlError>;
+
     /// Waits until the state of a plan's `Start::Saved` is loaded: the VMM rests paused, or goes on if it was
     /// told to. Mostly called by
     /// `Vmm::loaded`, which also tells how a VMM ended that could not load it.

@@ -1,7 +1,8 @@
 //! Virtual machine monitors: what to run, how to talk to it, and the processes themselves.
 //!
 //! `driver` decides (a pure launch plan) and speaks one VMM's dialect; `process` and `supervise` alone
-//! spawn, log, wait, kill and re-adopt; `accelerator` finds out whether KVM runs real guests here.
+//! spawn, log, wait, kill and re-adopt; `accelerator` finds out whether KVM runs real guests here;
+//! `memory` keeps and lays the pages in which a guest differs from its image.
 //! Knows nothing of machines' lifecycle, images or networks outside the VMM.
 
 pub mod accelerator;
@@ -9,6 +10,7 @@ pub mod boot_plan;
 pub mod driver;
 pub mod ingredients;
 pub mod launch_plan;
+pub mod memory;
 pub mod process;
 pub mod supervise;
 pub mod tsc;

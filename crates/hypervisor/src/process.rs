@@ -6,6 +6,7 @@
 //! ```
 //! A VMM outlives the server: dropping a `Vmm` ends nothing. Nothing here knows QEMU.
 
+pub(crate) mod guest_memory;
 mod identity;
 mod launch;
 mod record;

@@ -1,6 +1,7 @@
 //! The parent of one VMM: the hidden verb `machine supervise PLAN`. It leaves the server's session, so that
 //! the VMM outlives the server, and takes the VMM with it when it goes. It minds the VMM's companions, too.
-//! Single-threaded, on purpose: its children die with the thread that started them.
+//! One thread starts all its children, on purpose: they die with the thread that started them. The only other one
+//! serves the VMM's memory (`memory/door.rs`).
 //!
 //! ```text
 //! Apart ──start──▶ Watching ──VMM ends, or a signal ends it──▶ Ended (exit.json)
@@ -28,7 +29,7 @@ use crate::boot_plan::RunFolder;
 use crate::bounded_log::{BoundedLog, CONSOLE, VMM};
 use crate::launch_plan::{LaunchPlan, Wire};
 use crate::process::{Asked, ExitRecord, ExitStatus, Identity, SupervisorRecord, boot_id};
-use crate::{sys, whole_file};
+use crate::{memory, sys, whole_file};
 use cgroup::Cgroup;
 use companions::Companions;
 
@@ -92,6 +93,9 @@ pub fn supervise(plan_file: &Path) -> Result<(), SuperviseError> {
     };
     let cgroup = Cgroup::enter(&plan.machine, child.id());
     let cgroup = cgroup.map_err(|error| notes.push(format!("no cgroup of its own: {error}"))).ok();
+    if let Err(error) = memory::door::open(&plan.run.memory_socket(), child.id()) {
+        notes.push(format!("its memory cannot be saved: {error}"));
+    }
     record(&plan, &child, &cgroup, notes)?;
     let end = watch::watch(&mut child, &termination, [console, log], companions).trying("watch the VMM")?;
     let written = write_exit(&plan, end);

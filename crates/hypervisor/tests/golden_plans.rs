@@ -51,7 +51,7 @@ const KVM: Host = Host { accelerator: Accelerator::Kvm, tsc: Some(KiloHertz(2_10
 fn kernel(boot: &mut BootPlan) -> &mut Kernel {
     match &mut boot.start {
         Start::Boot(kernel) => kernel,
-        Start::Saved { .. } => panic!("not a boot"),
+        Start::Saved { .. } | Start::Awaiting => panic!("not a boot"),
     }
 }
 
@@ -76,6 +76,11 @@ fn folder() -> Vec<Share> {
 /// A machine that boots and sees a folder of the host.
 fn sharing() -> BootPlan {
     BootPlan { memory: Memory { backing: Backing::Shared, ..boot().memory }, shares: folder(), ..boot() }
+}
+
+/// One that was hibernated.
+fn awaiting() -> BootPlan {
+    BootPlan { start: Start::Awaiting, ..restore() }
 }
 
 /// One of that image that sees a folder of the host, on its own copy of the memory.
@@ -121,6 +126,13 @@ fn the_command_line_of_an_image_in_the_making() {
 fn the_command_line_of_a_machine_of_an_image() {
     check("restore-tcg.args", &qemu().plan(&restore(), &TCG).unwrap());
     check("restore-kvm.args", &qemu().plan(&restore(), &KVM).unwrap());
+}
+
+#[test]
+fn the_command_line_of_a_machine_that_was_hibernated() {
+    check("awaiting-tcg.args", &qemu().plan(&awaiting(), &TCG).unwrap());
+    let nothing_to_lay_over = BootPlan { memory: boot().memory, ..awaiting() };
+    assert_eq!(qemu().plan(&nothing_to_lay_over, &TCG).unwrap_err(), PlanRefusal::Backing);
 }
 
 #[test]

@@ -159,7 +159,8 @@ fn make_ready(plan: &LaunchPlan) -> Result<(), (PathBuf, io::Error)> {
         move |source| (path, source)
     };
     DirBuilder::new().recursive(true).mode(0o700).create(run.path()).map_err(on(run.path()))?;
-    for stale in [run.supervisor_file(), run.exit_file(), run.control_socket(), run.agent_socket()] {
+    let sockets = [run.control_socket(), run.agent_socket(), run.memory_socket()];
+    for stale in [run.supervisor_file(), run.exit_file()].into_iter().chain(sockets) {
         whole_file::remove(&stale).map_err(on(&stale))?;
     }
     whole_file::write_json(&run.plan_file(), plan).map_err(on(&run.plan_file()))

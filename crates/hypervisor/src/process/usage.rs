@@ -1,14 +1,13 @@
 //! What a VMM costs: read from the kernel's own accounts, where QEMU cannot embellish them.
 //! One walk over the process's memory; blocks for a millisecond or a few.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 use super::Vmm;
+use super::guest_memory::{Guest, Mapping};
 use super::identity::Stat;
-use crate::boot_plan::{Backing, Memory};
+use crate::boot_plan::Memory;
 
 /// In bytes, unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,74 +50,6 @@ pub fn usage(vmm: &Vmm, memory: &Memory) -> io::Result<VmmUsage> {
     Ok(usage)
 }
 
-/// How the kernel shows memory of no file that can be shared.
-const MEMFD: &str = "/memfd:";
-
-/// How the guest's memory looks among the mappings.
-struct Guest<'a> {
-    memory: &'a Memory,
-    inode: Option<u64>,
-    path: Option<PathBuf>,
-}
-
-impl<'a> Guest<'a> {
-    fn of(memory: &'a Memory) -> Self {
-        let file = match &memory.backing {
-            Backing::Anonymous | Backing::Shared => None,
-            Backing::Kept(file) | Backing::Image(file) => Some(file),
-        };
-        let inode = file.and_then(|file| fs::metadata(file).ok()).map(|about| about.ino());
-        Self { memory, inode, path: file.map(|file| real(file)) }
-    }
-
-    /// A file is known by its path, or by its number where it was renamed; memory of no file by its size.
-    fn is(&self, mapping: &Mapping) -> bool {
-        match &self.path {
-            Some(path) => {
-                let shown = mapping.path.strip_suffix(" (deleted)").unwrap_or(&mapping.path);
-                Path::new(shown) == path || (mapping.inode != 0 && self.inode == Some(mapping.inode))
-            }
-            None => {
-                (mapping.is_nameless || mapping.path.starts_with(MEMFD)) && mapping.size == self.memory.size.0 << 20
-            }
-        }
-    }
-
-    /// What of its own memory the kernel does not count as the VMM's alone, since whoever serves it folders has
-    /// mapped it, too.
-    fn served(&self, mapping: &Mapping) -> u64 {
-        match self.memory.backing {
-            Backing::Anonymous | Backing::Shared | Backing::Kept(_) => mapping.resident.saturating_sub(mapping.private),
-            Backing::Image(_) => 0,
-        }
-    }
-
-    fn parts(&self, mapping: &Mapping) -> (u64, u64) {
-        match self.memory.backing {
-            Backing::Anonymous | Backing::Shared | Backing::Kept(_) => (mapping.resident, 0),
-            Backing::Image(_) => (mapping.anonymous, mapping.resident.saturating_sub(mapping.anonymous)),
-        }
-    }
-}
-
-/// As the kernel shows it: without links on the way. The file itself may be gone.
-fn real(file: &Path) -> PathBuf {
-    let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
-    folder.zip(file.file_name()).map_or_else(|| file.to_owned(), |(folder, name)| folder.join(name))
-}
-
-/// One entry of `smaps`.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Mapping {
-    size: u64,
-    inode: u64,
-    path: String,
-    is_nameless: bool,
-    resident: u64,
-    anonymous: u64,
-    private: u64,
-}
-
 fn for_each_mapping(smaps: impl io::Read, mut each: impl FnMut(&Mapping)) -> io::Result<()> {
     let mut lines = BufReader::with_capacity(64 << 10, smaps);
     let (mut line, mut mapping) = (Vec::new(), None);
@@ -129,46 +60,17 @@ fn for_each_mapping(smaps: impl io::Read, mut each: impl FnMut(&Mapping)) -> io:
             return Ok(());
         }
         let text = String::from_utf8_lossy(&line);
-        match header(&text) {
+        match Mapping::read(&text) {
             Some(next) => mapping.replace(next).iter().for_each(&mut each),
             None => mapping.iter_mut().for_each(|mapping| mapping.take(&text)),
         }
     }
 }
 
-/// `7f00-7f10 rw-p 00000000 08:01 123    /path`
-fn header(line: &str) -> Option<Mapping> {
-    let mut words = line.split_ascii_whitespace();
-    let (from, to) = words.next()?.split_once('-')?;
-    let address = |text| u64::from_str_radix(text, 16).ok();
-    let size = address(to)?.checked_sub(address(from)?)?;
-    let permissions = words.next()?;
-    let inode = words.nth(2)?.parse().ok()?;
-    let path = line.trim_end_matches('\n').find('/').map_or("", |at| line[at..].trim_end_matches('\n')).to_owned();
-    // Translated code is nameless too, but can be executed.
-    let is_nameless = inode == 0 && permissions == "rw-p" && words.next().is_none();
-    Some(Mapping { size, inode, path, is_nameless, ..Mapping::default() })
-}
-
-impl Mapping {
-    /// `Rss:      123 kB`
-    fn take(&mut self, line: &str) {
-        let Some((name, rest)) = line.split_once(':') else { return };
-        let into = match name {
-            "Rss" => &mut self.resident,
-            "Anonymous" => &mut self.anonymous,
-            // Clean pages are a program's or an image's, and private only until another maps them.
-            "Private_Dirty" | "Private_Hugetlb" => &mut self.private,
-            _ => return,
-        };
-        let kib: Option<u64> = rest.split_ascii_whitespace().next().and_then(|number| number.parse().ok());
-        *into += kib.unwrap_or_default() << 10;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot_plan::Backing;
     use machine_core::MiB;
 
     const SMAPS: &str = "7f0000000000-7f0000400000 rw-p 00000000 08:01 77      /i/ram file (deleted)\n\
@@ -178,7 +80,8 @@ mod tests {
 
     fn guest(backing: Backing, inode: Option<u64>) -> Vec<(u64, u64)> {
         let memory = Memory { size: MiB(4), backing };
-        let guest = Guest { inode, ..Guest::of(&memory) };
+        let mut guest = Guest::of(&memory);
+        guest.inode = inode;
         let mut found = Vec::new();
         for_each_mapping(SMAPS.as_bytes(), |mapping| {
             if guest.is(mapping) {

@@ -29,9 +29,9 @@ const COUNT: &[u8] = &[
 ];
 
 /// A guest that ran and was kept.
-struct Kept {
-    real: Real,
-    memory: PathBuf,
+pub(crate) struct Kept {
+    pub(crate) real: Real,
+    pub(crate) memory: PathBuf,
     state: PathBuf,
 }
 
@@ -48,7 +48,12 @@ impl Kept {
         Some((Self { real, memory, state }, vmm, control))
     }
 
-    async fn new() -> Option<Self> {
+    /// The same guest, not kept and not started.
+    pub(crate) async fn booting() -> Option<Real> {
+        Real::with(COUNT).await
+    }
+
+    pub(crate) async fn new() -> Option<Self> {
         let (kept, vmm, control) = Self::running().await?;
         control.pause().await.unwrap();
         control.save_state(&kept.state).await.unwrap();
@@ -60,7 +65,7 @@ impl Kept {
     }
 
     /// Another machine of this image, with a disk of its own.
-    async fn restore(&self, name: &str) -> BootPlan {
+    pub(crate) async fn restore(&self, name: &str) -> BootPlan {
         let home = self.real.stage.home.path();
         let overlay = home.join(format!("{name}.qcow2"));
         let base = &self.real.boot.root.overlay;
@@ -91,11 +96,11 @@ impl Kept {
     }
 }
 
-fn console(run: &RunFolder) -> Vec<u8> {
+pub(crate) fn console(run: &RunFolder) -> Vec<u8> {
     Vmm::console_tail(run, 1 << 20).unwrap()
 }
 
-async fn until_more(run: &RunFolder, than: usize) {
+pub(crate) async fn until_more(run: &RunFolder, than: usize) {
     let more = async {
         while console(run).len() <= than {
             tokio::time::sleep(Duration::from_millis(5)).await;

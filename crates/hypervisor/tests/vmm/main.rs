@@ -5,6 +5,7 @@
 mod adopt;
 mod companion;
 mod companion_stand_in;
+mod hibernate;
 mod image;
 mod kvm;
 mod qemu;
@@ -52,9 +53,8 @@ fn main() -> ExitCode {
 
 fn run(wanted: &[&str]) -> ExitCode {
     let wanted: Vec<&&str> = wanted.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen =
-        [stand_in::PROMISES, companion::PROMISES, adopt::PROMISES, kvm::PROMISES, qemu::PROMISES, image::PROMISES]
-            .concat();
+    let processes = [stand_in::PROMISES, companion::PROMISES, adopt::PROMISES, kvm::PROMISES];
+    let chosen = [processes.concat(), [qemu::PROMISES, image::PROMISES, hibernate::PROMISES].concat()].concat();
     let (mut kept_ones, mut failed) = (0, 0);
     for (name, promise) in chosen {
         if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(**word)) {

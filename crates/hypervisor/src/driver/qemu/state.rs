@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Paused ──xen-save-devices-state──▶ Paused, and a file        -incoming file ──▶ inmigrate ──▶ Paused
+//!                                                          -incoming defer ──migrate-incoming──▲
 //! ```
 //! Despite its name the command has nothing to do with Xen: it writes what a migration writes, less RAM and ROM.
 
@@ -15,6 +16,7 @@ use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::QemuControl;
+use super::control::ANSWER;
 use crate::driver::{Control, ControlError, VmmStatus};
 use crate::whole_file;
 
@@ -61,6 +63,14 @@ fn not_made(file: &Path, error: &io::Error) -> ControlError {
 fn is_full(file: &Path) -> bool {
     let tried = File::options().append(true).open(file).and_then(|mut file| file.write_all(&vec![0; TRIAL]));
     tried.is_err_and(|error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+}
+
+/// Of a QEMU that was started with `-incoming defer`.
+pub(super) async fn load(control: &QemuControl, file: &Path) -> Result<(), ControlError> {
+    let refused = || ControlError::NotLoaded { reason: "its path is not UTF-8 text".to_owned() };
+    let path = file.to_str().ok_or_else(refused)?;
+    let arguments = json!({ "uri": format!("file:{path}") });
+    control.qmp().execute("migrate-incoming", Some(arguments), ANSWER).await.map(drop)
 }
 
 pub(super) async fn loaded(control: &QemuControl, within: Duration) -> Result<(), ControlError> {
