@@ -115,6 +115,8 @@ words! {
         Boot = "boot",
         Keep = "keep",
         Restore = "restore",
+        Save = "save",
+        Load = "load",
         Agent = "agent",
         Provision = "provision",
         Ready = "ready",
@@ -128,6 +130,7 @@ words! {
     ServiceWord from machine_core::machine::Service {
         Image = "image",
         Boot = "boot",
+        Saved = "saved",
     }
 }
 

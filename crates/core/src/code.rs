@@ -94,6 +94,8 @@ codes! {
     NetworkError = "network_error", 502, 8;
     /// Machines stand on the template.
     TemplateInUse = "template_in_use", 409, 7;
+    /// What was saved does not go on here: the VMM or the host is another.
+    SnapshotIncompatible = "snapshot_incompatible", 409, 7;
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub enum Service {
     Image,
     /// The guest's kernel booted.
     Boot,
+    /// It went on with the memory that was saved.
+    Saved,
 }
 
 /// One machine, as the ledger keeps it.
@@ -72,6 +74,7 @@ impl Machine {
         self.stages.iter().rev().find_map(|time| match time.stage {
             Stage::Restore => Some(Service::Image),
             Stage::Boot => Some(Service::Boot),
+            Stage::Load => Some(Service::Saved),
             Stage::Resolve
             | Stage::Fetch
             | Stage::Kernel
@@ -79,6 +82,7 @@ impl Machine {
             | Stage::Disk
             | Stage::Seal
             | Stage::Keep
+            | Stage::Save
             | Stage::Agent
             | Stage::Provision
             | Stage::Ready

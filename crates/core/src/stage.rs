@@ -27,6 +27,10 @@ pub enum Stage {
     Keep,
     /// The VMM starts on a memory image.
     Restore,
+    /// The guest's memory is written to the disk.
+    Save,
+    /// The VMM starts on memory that was saved.
+    Load,
     /// The agent answers and takes its identity.
     Agent,
     /// What a project's file says is done in the machine.
@@ -78,6 +82,8 @@ impl Stage {
             Self::Boot => "boot",
             Self::Keep => "keep",
             Self::Restore => "restore",
+            Self::Save => "save",
+            Self::Load => "load",
             Self::Agent => "agent",
             Self::Provision => "provision",
             Self::Ready => "ready",

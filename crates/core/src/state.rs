@@ -251,6 +251,26 @@ pub fn witness(standing: Standing, sighting: Sighting) -> Option<State> {
     }
 }
 
+/// Whether a command, asked of a machine that rests in this state, starts a VMM: another launch of the machine.
+#[must_use]
+pub const fn launches(from: State, command: Command) -> bool {
+    match (command, from) {
+        (Command::Start | Command::Resume | Command::Restore, State::Stopped | State::Hibernated | State::Failed)
+        | (Command::Restore, State::Running | State::Paused) => true,
+        (Command::Start | Command::Resume, State::Running | State::Paused)
+        | (Command::Start | Command::Resume | Command::Restore, State::Absent | State::Destroyed)
+        | (
+            Command::Create
+            | Command::Pause
+            | Command::Hibernate
+            | Command::Snapshot
+            | Command::Stop
+            | Command::Destroy,
+            _,
+        ) => false,
+    }
+}
+
 /// What people see of a machine that stands so.
 #[must_use]
 pub fn phase(standing: Standing) -> Phase {

@@ -70,6 +70,7 @@ pub fn spawn(promises: Promises, machine: Machine, unfinished: Option<Intent>) -
         } else if matches!(keeper.machine.state, State::Destroyed) {
             return;
         } else {
+            keeper.forget_saved().await;
             keeper.take_up_network().await;
         }
         keeper.keep(mailbox).await;
@@ -139,7 +140,7 @@ impl Keeper {
         };
         let mut next = self.machine.clone();
         next.open = Some(order.command);
-        if matches!(order.command, Command::Start) {
+        if state::launches(self.machine.state, order.command) {
             next.generation.0 += 1;
             if let Err(refusal) = self.choose_ports(&mut next).await {
                 drop(order.reply.send(Err(refusal)));
@@ -210,7 +211,12 @@ impl Keeper {
             Err(stuck) => Err(stuck.into()),
         };
         match closed {
-            Ok(answer) => work.waiting.drain(..).for_each(|waiting| drop(waiting.send(answer.clone()))),
+            Ok(answer) => {
+                work.waiting.drain(..).for_each(|waiting| drop(waiting.send(answer.clone())));
+                if work.intent.from == State::Hibernated {
+                    self.forget_saved().await;
+                }
+            }
             Err(refusal) => {
                 error!(machine = %self.machine.id, operation = work.intent.command.word(), %refusal, "stuck");
                 work.waiting.drain(..).for_each(|waiting| drop(waiting.send(Err(refusal.clone()))));
@@ -228,10 +234,11 @@ impl Keeper {
             Outcome::Landed => {
                 next.state = work.intent.to;
                 next.reason = None;
-                if matches!(work.intent.command, Command::Create | Command::Start) {
+                let launched = state::launches(work.intent.from, work.intent.command);
+                if launched || work.intent.command == Command::Create {
                     next.stages = self.stages(work);
                 }
-                if matches!(work.intent.command, Command::Start) {
+                if launched {
                     next.started_at = Some(self.promises.surroundings.now());
                 }
                 Ok(next.clone())
@@ -248,10 +255,22 @@ impl Keeper {
         Ok(answer)
     }
 
+    /// Memory on the disk is of use to a machine that rests hibernated, and to no other.
+    async fn forget_saved(&self) {
+        match self.machine.state {
+            State::Hibernated | State::Absent | State::Destroyed => {}
+            State::Stopped | State::Running | State::Paused | State::Failed => {
+                if let Err(error) = self.promises.provider.forget_saved(&self.machine.id).await {
+                    warn!(machine = %self.machine.id, %error, "saved memory that is of no use any more is still there");
+                }
+            }
+        }
+    }
+
     /// The stages of the last start, those of the create before it included.
     fn stages(&self, work: &mut Work) -> Vec<StageTime> {
         let before = match work.intent.command {
-            Command::Start if self.machine.started_at.is_none() => self.machine.stages.clone(),
+            Command::Start | Command::Resume if self.machine.started_at.is_none() => self.machine.stages.clone(),
             Command::Create
             | Command::Start
             | Command::Pause

@@ -169,7 +169,7 @@ async fn what_this_version_cannot_do_is_refused_and_writes_nothing() {
     let world = World::new();
     let desk = open(&world).await;
     desk.create(&asked("k"), small("a")).await.expect("made");
-    let refused = desk.command(&asked("k2"), "a", Command::Pause).await.expect_err("not yet");
+    let refused = desk.command(&asked("k2"), "a", Command::Snapshot).await.expect_err("not yet");
     assert_eq!(refused.code, Code::NotImplemented);
     assert_eq!(world.book().open_intents(), 0);
 }

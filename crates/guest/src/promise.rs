@@ -45,6 +45,10 @@ impl core::GuestDoor for UnixDoor {
 
 #[async_trait]
 impl core::Guest for Linked {
+    async fn set_clock(&self, now: jiff::Timestamp) -> Result<(), core::GuestError> {
+        Ok(self.0.set_clock(now.into()).await?)
+    }
+
     async fn wake_as(&self, awakening: &Awakening) -> Result<Woken, core::GuestError> {
         let wake = waking::to_wake(awakening)?;
         let woken = self.0.wake_as(wake.clone()).await?;

@@ -20,6 +20,10 @@ fn cannot<T>(what: &str) -> Result<T, GuestError> {
 
 #[async_trait]
 impl Guest for FakeGuest {
+    async fn set_clock(&self, _now: jiff::Timestamp) -> Result<(), GuestError> {
+        Ok(())
+    }
+
     async fn wake_as(&self, _awakening: &Awakening) -> Result<Woken, GuestError> {
         Ok(Woken::default())
     }

@@ -10,12 +10,12 @@ use machine_core::network::{NetworkSpec, Transport};
 use machine_core::policy::admit::Capacity;
 use machine_core::promise::guest::Guest;
 use machine_core::promise::provider::{
-    Ending, MachinePlan, Observation, Offer, Power, Provider, ProviderError, Usage, Wait,
+    Ending, MachinePlan, Observation, Offer, Power, Provider, ProviderError, SavedFault, Usage, Wait,
 };
 use machine_core::spec::RootFate;
 use machine_core::stage::Progress;
 use machine_core::state::Sighting;
-use machine_core::{Command, MachineId, MiB};
+use machine_core::{Command, MachineId, MiB, State};
 use tokio::sync::Notify;
 
 use crate::crash::Tripwire;
@@ -26,6 +26,10 @@ use crate::guest::FakeGuest;
 pub struct Remains {
     /// The launch that runs.
     pub on: Option<Generation>,
+    /// Whether its processors are stopped.
+    pub paused: bool,
+    /// The launch whose memory is on the disk.
+    pub saved: Option<Generation>,
     /// How the last one ended.
     pub ending: Option<Ending>,
     /// What its gateway follows; nothing: it is closed, or gone with the launch.
@@ -41,6 +45,8 @@ pub enum Fault {
     Prepare,
     /// Booting.
     Boot,
+    /// Writing memory to the disk.
+    Save,
     /// Removing.
     Remove,
     /// Telling a gateway what holds.
@@ -94,6 +100,7 @@ impl Site {
         if let Some(remains) = held(&self.machines).get_mut(id)
             && let Some(generation) = remains.on.take()
         {
+            remains.paused = false;
             remains.network = None;
             remains.ending = Some(Ending { generation, sighting, detail: "ended by the test".to_owned() });
         }
@@ -154,18 +161,19 @@ impl Site {
         match power {
             Power::Running => {
                 self.fails(Fault::Boot)?;
-                let remains = machines.get_mut(&plan.id).ok_or(ProviderError::NotRunning)?;
-                if remains.on != Some(plan.generation) {
-                    remains.give_up_root(plan.root);
-                }
-                remains.on = Some(plan.generation);
-                remains.root.get_or_insert(plan.generation);
-                remains.network = Some(plan.spec.network.clone());
+                machines.get_mut(&plan.id).ok_or(ProviderError::NotRunning)?.run(plan)?;
+            }
+            Power::Paused => {
+                let remains = machines.get_mut(&plan.id).filter(|remains| remains.on.is_some());
+                remains.ok_or(ProviderError::NotRunning)?.paused = true;
+            }
+            Power::Hibernated => {
+                self.fails(Fault::Save)?;
+                machines.get_mut(&plan.id).ok_or(ProviderError::NotRunning)?.hibernate(plan)?;
             }
             Power::OffGently | Power::OffNow => {
                 if let Some(remains) = machines.get_mut(&plan.id) {
-                    remains.on = None;
-                    remains.network = None;
+                    remains.end();
                     remains.give_up_root(plan.root);
                 }
             }
@@ -185,6 +193,46 @@ impl Site {
 }
 
 impl Remains {
+    fn run(&mut self, plan: &MachinePlan) -> Result<(), ProviderError> {
+        match plan.from {
+            State::Running | State::Paused if self.on.is_none() => return Err(ProviderError::NotRunning),
+            State::Hibernated if self.on != Some(plan.generation) && self.saved.is_none() => {
+                let what = "it is not there".to_owned();
+                return Err(ProviderError::Saved { what, fault: SavedFault::Damaged });
+            }
+            State::Absent
+            | State::Stopped
+            | State::Running
+            | State::Paused
+            | State::Hibernated
+            | State::Failed
+            | State::Destroyed => {}
+        }
+        if self.on != Some(plan.generation) {
+            self.give_up_root(plan.root);
+        }
+        self.on = Some(plan.generation);
+        self.paused = false;
+        self.root.get_or_insert(plan.generation);
+        self.network = Some(plan.spec.network.clone());
+        Ok(())
+    }
+
+    /// One that is on its way out of hibernation goes back to what is saved.
+    fn hibernate(&mut self, plan: &MachinePlan) -> Result<(), ProviderError> {
+        if plan.from != State::Hibernated && self.saved != Some(plan.generation) {
+            self.saved = Some(self.on.ok_or(ProviderError::NotRunning)?);
+        }
+        self.end();
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.on = None;
+        self.paused = false;
+        self.network = None;
+    }
+
     fn give_up_root(&mut self, fate: RootFate) {
         match fate {
             RootFate::GivenUp => self.root = None,
@@ -206,7 +254,7 @@ impl Provider for FakeProvider {
     async fn offers(&self) -> Result<Offer, ProviderError> {
         Ok(Offer {
             capacity: Capacity { cpus: 2, memory: MiB(4096) },
-            commands: vec![Command::Create, Command::Start, Command::Stop, Command::Destroy],
+            commands: Command::ALL.to_vec(),
             accelerator: "none (a fake)".to_owned(),
         })
     }
@@ -222,6 +270,15 @@ impl Provider for FakeProvider {
 
     async fn bring_to(&self, plan: &MachinePlan, power: Power, _progress: &Progress) -> Result<(), ProviderError> {
         self.tripwire.through(|| self.site.bring_to(plan, power)).await
+    }
+
+    async fn forget_saved(&self, machine: &MachineId) -> Result<(), ProviderError> {
+        self.tripwire
+            .through(|| {
+                held(&self.site.machines).entry(machine.clone()).and_modify(|remains| remains.saved = None);
+                Ok(())
+            })
+            .await
     }
 
     async fn reach_guest(&self, machine: &MachineId) -> Result<Arc<dyn Guest>, ProviderError> {

@@ -52,6 +52,8 @@ pub enum Origin {
     Boot,
     /// The memory image of a template.
     Image,
+    /// The machine's own: it was hibernated.
+    Saved,
 }
 
 /// An address in the machine's network.

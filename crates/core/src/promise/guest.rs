@@ -21,6 +21,9 @@ pub trait Guest: Send + Sync {
     /// Makes the guest a machine: identity, time, chance. Nothing else is asked of it before.
     async fn wake_as(&self, awakening: &Awakening) -> Result<Woken, GuestError>;
 
+    /// Sets its wall clock: it did not see time pass.
+    async fn set_clock(&self, now: Timestamp) -> Result<(), GuestError>;
+
     /// Brings it to rest, so that it can be kept: what is to be written is on its disk, and it trusts these
     /// certificate authorities, which machines made of it need not be told of.
     async fn settle(&self, authorities: &[String]) -> Result<Settled, GuestError>;

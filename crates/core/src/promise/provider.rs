@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 use crate::size::MiB;
 use crate::spec::{MachineSpec, RootFate};
 use crate::stage::Progress;
-use crate::state::Sighting;
+use crate::state::{Sighting, State};
 
 /// Holds machines. Every method may be repeated: twice is once.
 #[async_trait]
@@ -28,11 +28,15 @@ pub trait Provider: Send + Sync {
     /// Makes a machine's folder and disk, from its template.
     async fn prepare(&self, plan: &MachinePlan, progress: &Progress) -> Result<(), ProviderError>;
 
-    /// Brings a prepared machine to a power state: running until its agent answers as `plan.identity`,
-    /// or off. `Off` asks the guest first and ends the VMM when the grace is over. A root that `plan.root` gives
-    /// up is gone once the machine is off, and new before it runs; a launch of this generation that lives is
-    /// taken up as it is.
+    /// Brings a prepared machine from where it rests, `plan.from`, to a power state. `Running`: until its agent
+    /// answers as `plan.identity`; one that is paused goes on, one that is hibernated with the memory that was saved,
+    /// which is kept until `forget_saved`. `Off` asks the guest first and ends the VMM when the grace is over. A root
+    /// that `plan.root` gives up is gone once the machine is off, and new before it runs; a launch of this generation
+    /// that lives is taken up as it is. Also called to take a command back: then it is brought to `plan.from`.
     async fn bring_to(&self, plan: &MachinePlan, power: Power, progress: &Progress) -> Result<(), ProviderError>;
+
+    /// Forgets the memory that a machine was hibernated with: it is on record that the machine rests elsewhere since.
+    async fn forget_saved(&self, machine: &MachineId) -> Result<(), ProviderError>;
 
     /// The agent of a running machine.
     async fn reach_guest(&self, machine: &MachineId) -> Result<Arc<dyn Guest>, ProviderError>;
@@ -68,6 +72,8 @@ pub struct MachinePlan {
     pub identity: Identity,
     /// What the command means for its root disk.
     pub root: RootFate,
+    /// Where it rested before the command.
+    pub from: State,
 }
 
 /// What a place has to give and can do.
@@ -101,8 +107,12 @@ pub struct Usage {
 /// A power state to bring a machine to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Power {
-    /// Booted, its agent answering.
+    /// Booted or resumed, its agent answering.
     Running,
+    /// Its processors stopped, its memory in memory.
+    Paused,
+    /// Its memory on disk, together with the disk that belongs to it, for good; no VMM.
+    Hibernated,
     /// Off after asking the guest; the VMM is ended when the grace is over.
     OffGently,
     /// Off now: pulls the plug.
@@ -183,6 +193,14 @@ pub enum ProviderError {
         /// The name.
         id: String,
     },
+    /// The memory that the machine was hibernated with cannot be used.
+    #[error("the saved memory cannot be used: {what}")]
+    Saved {
+        /// What is wrong with it.
+        what: String,
+        /// Whether it is damaged, or only not for this host.
+        fault: SavedFault,
+    },
     /// The machine's network is not as it was asked for.
     #[error(transparent)]
     Network(Box<NetworkError>),
@@ -219,6 +237,17 @@ pub enum ProviderError {
     },
 }
 
+/// Why saved memory cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SavedFault {
+    /// It is not what was saved, or not all of it is there.
+    Damaged,
+    /// It was saved by a VMM, or on a host, that differs.
+    Incompatible,
+    /// This machine, as it runs, cannot be saved.
+    Unsavable,
+}
+
 impl From<ProviderError> for Refusal {
     fn from(error: ProviderError) -> Self {
         let message = error.to_string();
@@ -237,6 +266,15 @@ impl From<ProviderError> for Refusal {
             ProviderError::NoMemoryImage { .. } => {
                 Self::new(Code::ImageNotFound, message).hint("`machine image ls` lists the memory images")
             }
+            ProviderError::Saved { fault, .. } => match fault {
+                SavedFault::Damaged => Self::new(Code::Damaged, message)
+                    .hint("give the memory up with `machine stop`; its disk is kept, and boots"),
+                SavedFault::Incompatible => Self::new(Code::SnapshotIncompatible, message)
+                    .hint("resume it where it was saved, or give the memory up with `machine stop`: its disk is kept"),
+                SavedFault::Unsavable => Self::new(Code::MachineNotReady, message)
+                    .reason("cannot_be_saved")
+                    .hint("stop it and start it once; then it can be hibernated"),
+            },
             ProviderError::Network(network) => (*network).into(),
             ProviderError::Folder { .. } => Self::new(Code::MachineNotReady, message)
                 .reason("folder_missing")

@@ -17,7 +17,7 @@ use machine_core::promise::guest::GuestError;
 use machine_core::promise::network::NetworkError;
 use machine_core::promise::project::{Following, Listener};
 use machine_core::promise::provider::ProviderError;
-use machine_core::{Machine, MachineId};
+use machine_core::{Machine, MachineId, State};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
@@ -50,7 +50,7 @@ impl Finder {
     /// Watches this launch of the machine if it runs and wants it, and no other.
     pub(super) fn follow(&mut self, promises: &Promises, machine: &Machine) {
         let network = &machine.spec.network;
-        if !machine.state.holds_memory() || network.mode == NetworkMode::None || !network.finds_ports {
+        if machine.state != State::Running || network.mode == NetworkMode::None || !network.finds_ports {
             self.0 = None;
         } else if self.0.as_ref().is_none_or(|watching| watching.launch != machine.generation) {
             let (tell, heard) = watch::channel(BTreeSet::new());

@@ -13,7 +13,7 @@ use machine_core::machine::Generation;
 use machine_core::mount::MountSpec;
 use machine_core::promise::folders::{FolderEar, FolderNews};
 use machine_core::promise::provider::ProviderError;
-use machine_core::{Machine, MachineId};
+use machine_core::{Machine, MachineId, State};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -47,7 +47,7 @@ impl Drop for Telling {
 impl Mirror {
     /// Tells this launch of the machine if it runs and sees folders, and no other.
     pub(super) fn follow(&mut self, promises: &Promises, machine: &Machine) {
-        if !machine.state.holds_memory() || machine.spec.mounts.is_empty() {
+        if machine.state != State::Running || machine.spec.mounts.is_empty() {
             self.0 = None;
         } else if self.0.as_ref().is_none_or(|telling| telling.launch != machine.generation) {
             let (warn, warnings) = watch::channel(Vec::new());

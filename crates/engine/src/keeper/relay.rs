@@ -11,7 +11,7 @@ use std::time::Duration;
 use machine_core::machine::Generation;
 use machine_core::network::NetworkMode;
 use machine_core::promise::network::NetworkError;
-use machine_core::{Machine, MachineId};
+use machine_core::{Machine, MachineId, State};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::warn;
@@ -37,7 +37,7 @@ impl Drop for Carrying {
 impl Relay {
     /// Carries for this launch of the machine if it runs, and for no other.
     pub(super) fn follow(&mut self, promises: &Promises, machine: &Machine) {
-        if !machine.state.holds_memory() || machine.spec.network.mode == NetworkMode::None {
+        if machine.state != State::Running || machine.spec.network.mode == NetworkMode::None {
             self.0 = None;
         } else if self.0.as_ref().is_none_or(|(launch, _)| *launch != machine.generation) {
             let task = tokio::spawn(carry(promises.clone(), machine.id.clone()));

@@ -2,20 +2,30 @@
 
 pub mod create;
 pub mod destroy;
+pub mod hibernate;
+pub mod pause;
 pub mod start;
 pub mod stop;
 
 use std::sync::Arc;
 
 use machine_core::promise::guest::Identity;
-use machine_core::promise::provider::{MachinePlan, Provider};
+use machine_core::promise::provider::{MachinePlan, Provider, ProviderError};
 use machine_core::{Code, Command, Machine, Progress, Refusal};
 
 use crate::carry_out::Step;
 use crate::promises::Promises;
 
 /// The commands that have steps.
-pub const CARRIED_OUT: [Command; 4] = [Command::Create, Command::Start, Command::Stop, Command::Destroy];
+pub const CARRIED_OUT: [Command; 7] = [
+    Command::Create,
+    Command::Start,
+    Command::Pause,
+    Command::Resume,
+    Command::Hibernate,
+    Command::Stop,
+    Command::Destroy,
+];
 
 /// What every step works with.
 #[derive(Clone)]
@@ -43,8 +53,18 @@ impl Scene {
             spec: machine.spec.clone(),
             identity,
             root: machine.spec.root.fate(machine.state, command),
+            from: machine.state,
         };
         Self { provider: promises.provider.clone(), plan, progress }
+    }
+}
+
+/// A command that was taken back. Of a machine whose VMM ended meanwhile there is nothing to take back: its keeper
+/// sees that end next.
+fn taken_back(brought: Result<(), ProviderError>) -> Result<(), Refusal> {
+    match brought {
+        Ok(()) | Err(ProviderError::NotRunning) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -60,10 +80,12 @@ fn machine_id(id: &str) -> String {
 pub fn steps(command: Command, scene: &Scene) -> Result<Vec<Box<dyn Step>>, Refusal> {
     match command {
         Command::Create => Ok(create::steps(scene)),
-        Command::Start => Ok(start::steps(scene)),
+        Command::Start | Command::Resume => Ok(start::steps(scene)),
+        Command::Pause => Ok(pause::steps(scene)),
+        Command::Hibernate => Ok(hibernate::steps(scene)),
         Command::Stop => Ok(stop::steps(scene)),
         Command::Destroy => Ok(destroy::steps(scene)),
-        Command::Pause | Command::Resume | Command::Hibernate | Command::Snapshot | Command::Restore => {
+        Command::Snapshot | Command::Restore => {
             Err(Refusal::new(Code::NotImplemented, format!("{} is not implemented yet", command.word())))
         }
     }

@@ -41,12 +41,21 @@ fn check_agreement(world: &World, story: &str) {
         match machine.state {
             State::Running => {
                 assert_eq!(remains.and_then(|r| r.on), Some(machine.generation), "{story}: {machine:?}");
+                assert!(remains.is_some_and(|remains| !remains.paused), "{story}: {machine:?}");
                 let follows = remains.and_then(|remains| remains.network.as_ref());
                 assert_eq!(follows, Some(&machine.spec.network), "{story}: {machine:?}");
             }
             State::Stopped | State::Failed => assert!(remains.is_some_and(|r| r.on.is_none()), "{story}: {machine:?}"),
             State::Destroyed => assert_eq!(remains, None, "{story}: {machine:?}"),
-            State::Absent | State::Paused | State::Hibernated => {
+            State::Paused => {
+                let remains = remains.map(|remains| (remains.on, remains.paused));
+                assert_eq!(remains, Some((Some(machine.generation), true)), "{story}: {machine:?}");
+            }
+            State::Hibernated => {
+                let remains = remains.map(|remains| (remains.on, remains.saved.is_some()));
+                assert_eq!(remains, Some((None, true)), "{story}: {machine:?}");
+            }
+            State::Absent => {
                 assert_eq!(machine.state, State::Stopped, "{story}: rests where nothing brought it: {machine:?}");
             }
         }
@@ -114,10 +123,12 @@ fn check_repeat(world: &World, command: Command, story: &str) {
         let machines = desk.list(&Owner::local_user(0)).await.expect("the desk is open");
         let states: Vec<State> = machines.iter().map(|machine| machine.state).collect();
         match command {
-            Command::Create | Command::Start => assert_eq!(states, [State::Running], "{story}"),
+            Command::Create | Command::Start | Command::Resume => assert_eq!(states, [State::Running], "{story}"),
             Command::Stop => assert_eq!(states, [State::Stopped], "{story}"),
             Command::Destroy => assert_eq!(states, [], "{story}"),
-            Command::Pause | Command::Resume | Command::Hibernate | Command::Snapshot | Command::Restore => {}
+            Command::Pause => assert_eq!(states, [State::Paused], "{story}"),
+            Command::Hibernate => assert_eq!(states, [State::Hibernated], "{story}"),
+            Command::Snapshot | Command::Restore => {}
         }
         if command != Command::Destroy {
             let gone = desk.command(&asked("end"), "a", Command::Destroy).await.expect("destroy always works");
@@ -163,4 +174,29 @@ fn turning_back_survives_a_kill_at_every_call() {
     kill_everywhere(Command::Create, &[], Some(Fault::Prepare));
     kill_everywhere(Command::Create, &[], Some(Fault::Boot));
     kill_everywhere(Command::Start, &[Command::Create, Command::Stop], Some(Fault::Boot));
+}
+
+#[test]
+fn pause_and_its_resume_survive_a_kill_at_every_call() {
+    kill_everywhere(Command::Pause, &[Command::Create], None);
+    kill_everywhere(Command::Resume, &[Command::Create, Command::Pause], None);
+    kill_everywhere(Command::Resume, &[Command::Create, Command::Pause], Some(Fault::Boot));
+    kill_everywhere(Command::Stop, &[Command::Create, Command::Pause], None);
+}
+
+#[test]
+fn hibernate_survives_a_kill_at_every_call() {
+    kill_everywhere(Command::Hibernate, &[Command::Create], None);
+    kill_everywhere(Command::Hibernate, &[Command::Create, Command::Pause], None);
+    kill_everywhere(Command::Hibernate, &[Command::Create], Some(Fault::Save));
+}
+
+#[test]
+fn what_was_saved_survives_a_kill_at_every_call_of_its_resume() {
+    let hibernated = [Command::Create, Command::Hibernate];
+    kill_everywhere(Command::Resume, &hibernated, None);
+    kill_everywhere(Command::Start, &hibernated, None);
+    kill_everywhere(Command::Resume, &hibernated, Some(Fault::Boot));
+    kill_everywhere(Command::Stop, &hibernated, None);
+    kill_everywhere(Command::Destroy, &hibernated, None);
 }

@@ -54,6 +54,10 @@ struct Input {
 
 #[async_trait]
 impl Guest for TestGuest {
+    async fn set_clock(&self, _now: jiff::Timestamp) -> Result<(), GuestError> {
+        Ok(())
+    }
+
     async fn wake_as(&self, _awakening: &Awakening) -> Result<Woken, GuestError> {
         Ok(Woken::default())
     }

@@ -90,6 +90,10 @@ impl Provider for Place {
         Ok(())
     }
 
+    async fn forget_saved(&self, _machine: &MachineId) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
     async fn reach_guest(&self, machine: &MachineId) -> Result<Arc<dyn Guest>, ProviderError> {
         self.kept.reach_guest(machine).await?;
         Ok(self.guest.clone())

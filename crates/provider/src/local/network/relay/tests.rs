@@ -50,6 +50,9 @@ impl Guest for Ours {
     async fn wake_as(&self, _awakening: &Awakening) -> Result<Woken, GuestError> {
         only_connects()
     }
+    async fn set_clock(&self, _now: jiff::Timestamp) -> Result<(), GuestError> {
+        only_connects()
+    }
     async fn settle(&self, _authorities: &[String]) -> Result<Settled, GuestError> {
         only_connects()
     }
