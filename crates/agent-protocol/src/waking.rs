@@ -15,6 +15,9 @@ pub enum WakeOrigin {
     /// The memory image of a template.
     #[n(1)]
     Image,
+    /// The machine's own: it was hibernated.
+    #[n(2)]
+    Saved,
 }
 
 /// Become this machine, all of it, before anything else is asked. Answered by `Woken`.

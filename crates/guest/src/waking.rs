@@ -24,6 +24,7 @@ pub(crate) fn to_wake(awakening: &Awakening) -> Result<wire::WakeAs, GuestError>
         origin: match awakening.origin {
             Origin::Boot => wire::WakeOrigin::Boot,
             Origin::Image => wire::WakeOrigin::Image,
+            Origin::Saved => wire::WakeOrigin::Saved,
         },
         unix_nanos: u64::try_from(nanos).map_err(|_| GuestError::Invalid(format!("no such time: {nanos} ns")))?,
         entropy: awakening.entropy.to_vec(),

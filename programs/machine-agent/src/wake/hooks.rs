@@ -31,6 +31,7 @@ fn environment(which: &Which, hostname: &str, env: &DefaultEnv) -> DefaultEnv {
     let origin = match which.origin {
         WakeOrigin::Boot => "boot",
         WakeOrigin::Image => "image",
+        WakeOrigin::Saved => "saved",
     };
     let ours = [
         ("MACHINE_ID", which.id.clone()),

@@ -73,6 +73,10 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
     let mounts = u32::try_from(waking.mounts.len()).ok().filter(|mounts| *mounts > 0);
     let root = waking.root;
     let life = Life::of(waking.which.origin, woken.as_deref());
+    if life == Life::Resumed {
+        let failed_hooks = go_on(world, &mut waking).await?;
+        return Ok(Woken { failed_hooks, mounts, root });
+    }
     if life == Life::New {
         renew_boot_id(world, resting.as_mut().and_then(|resting| resting.boot_id.as_mut()), &waking)?;
     }
@@ -85,8 +89,8 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
     let (variables, ()) = tokio::try_join!(trusting, lay_out(&mut waking))?;
     seal(waking.root).await?;
     let failed_hooks = match (life, woken) {
-        (Life::Same, Some(woken)) => woken.failed_hooks.clone(),
-        (Life::Same, None) => Vec::new(),
+        (Life::Same | Life::Resumed, Some(woken)) => woken.failed_hooks.clone(),
+        (Life::Same | Life::Resumed, None) => Vec::new(),
         (Life::New, _) => {
             let hooks = resting.map_or_else(|| hooks::all().into(), |resting| Cow::from(&resting.hooks));
             hooks::run(&world.reaper, &hooks, &waking).await
@@ -98,6 +102,15 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
     }
     world.env.send_replace(waking.env);
     Ok(Woken { failed_hooks, mounts, root })
+}
+
+/// It is who it was: but for the time, the chance and the folders of the host nothing is another. Its environment
+/// stays as well. Hooks run: they hear of every gap in its life.
+async fn go_on(world: &World, waking: &mut Waking) -> Result<Vec<String>, Failed> {
+    for place in std::mem::take(&mut waking.mounts) {
+        share::ready(place).await?;
+    }
+    Ok(hooks::run(&world.reaper, &hooks::all(), waking).await)
 }
 
 /// Its names, its address and its keys.
@@ -132,10 +145,14 @@ async fn seal(root: Option<WakeRoot>) -> Result<(), Failed> {
     }
 }
 
-/// Whether the kernel that was restored is somebody else now.
+/// Whose life the kernel goes on with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
+    /// The one that it has: it booted, or it is told once more.
     Same,
+    /// Its own, after a pause that it did not notice.
+    Resumed,
+    /// Somebody else's.
     New,
 }
 
@@ -144,7 +161,8 @@ impl Life {
     fn of(origin: WakeOrigin, woken: Option<&Woken>) -> Self {
         match origin {
             WakeOrigin::Image if woken.is_none() => Self::New,
-            WakeOrigin::Image | WakeOrigin::Boot => Self::Same,
+            WakeOrigin::Saved if woken.is_none() => Self::Resumed,
+            WakeOrigin::Image | WakeOrigin::Saved | WakeOrigin::Boot => Self::Same,
         }
     }
 }
