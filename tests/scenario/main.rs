@@ -14,4 +14,6 @@ mod project_faults_folder;
 mod projects;
 mod refusals;
 mod roots;
+mod saved;
+mod saved_faults;
 mod unshared;

@@ -1,4 +1,4 @@
-//! Machines: make, look, start, stop, destroy, run a command, read logs.
+//! Machines: make, look, start, stop, pause, hibernate, resume, destroy, run a command, read logs.
 
 use http::Method;
 use machine_api::event::Events;
@@ -105,6 +105,30 @@ impl Client {
     /// A refusal, or the server cannot be reached.
     pub async fn stop(&self, machine: &str, on_report: OnReport<'_>) -> Result<MachineInfo, SdkError> {
         self.work_on_machine(Call::new(Method::POST, &of(machine, "/stop")), NOTHING, on_report).await
+    }
+
+    /// Stops a machine's processors; its memory stays in memory. One that is paused stays as it is.
+    ///
+    /// # Errors
+    /// A refusal, or the server cannot be reached.
+    pub async fn pause(&self, machine: &str, on_report: OnReport<'_>) -> Result<MachineInfo, SdkError> {
+        self.work_on_machine(Call::new(Method::POST, &of(machine, "/pause")), NOTHING, on_report).await
+    }
+
+    /// Writes a machine's memory to the disk and ends its process. One that is hibernated stays as it is.
+    ///
+    /// # Errors
+    /// A refusal, or the server cannot be reached.
+    pub async fn hibernate(&self, machine: &str, on_report: OnReport<'_>) -> Result<MachineInfo, SdkError> {
+        self.work_on_machine(Call::new(Method::POST, &of(machine, "/hibernate")), NOTHING, on_report).await
+    }
+
+    /// Lets a machine go on from wherever it rests; returns when it answers. One that is stopped starts.
+    ///
+    /// # Errors
+    /// A refusal, or the server cannot be reached.
+    pub async fn resume(&self, machine: &str, on_report: OnReport<'_>) -> Result<MachineInfo, SdkError> {
+        self.work_on_machine(Call::new(Method::POST, &of(machine, "/resume")), NOTHING, on_report).await
     }
 
     /// Removes a machine and all that is its own.

@@ -22,9 +22,10 @@ use machine_hypervisor::launch_plan::LaunchPlan;
 use machine_hypervisor::process::{Found, LaunchError, Vmm};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::layers::Layers;
 use super::memory_image::{Lent, kernel_of};
 use super::power_on::Started;
-use super::{CONTROL, LOG_TAIL, LocalProvider, ROOT_DISK, ending, host_refused, of_io};
+use super::{CONTROL, LOG_TAIL, LocalProvider, ending, host_refused, of_io};
 
 /// What differs between one launch and another on this host.
 pub(super) struct Built<'a> {
@@ -127,7 +128,7 @@ impl LocalProvider {
     }
 
     fn disk(&self, plan: &MachinePlan) -> Result<PathBuf, ProviderError> {
-        let disk = self.folder(&plan.id).join(ROOT_DISK);
+        let disk = Layers::in_folder(&self.folder(&plan.id)).top();
         if disk.exists() {
             return Ok(disk);
         }

@@ -2,7 +2,8 @@
 //! `BootPlan` (where) and asks the hypervisor crate to run it.
 //!
 //! ```text
-//! <machines>/<id>/root.qcow2            the root disk, over the template's
+//! <machines>/<id>/root.qcow2            the root disk, over the template's; layers over it, see `layers.rs`
+//! <machines>/<id>/saved/                what it was hibernated with, see `saved.rs`
 //! <machines>/<id>/image/                its own names of the parts of the memory image that it was made of
 //! <machines>/<id>/run/                  sockets, logs and records of its VMM
 //! <images>/<hex>/                       memory images, see `memory_image/store.rs`
@@ -10,14 +11,18 @@
 
 mod boot;
 mod ending;
+mod hibernate;
 mod host;
+mod layers;
 mod memory_image;
 mod mirror;
 mod network;
 mod pass_on;
 mod power_on;
 mod restore;
+mod resume;
 mod root;
+mod saved;
 mod seats;
 mod shares;
 mod sharing;
@@ -37,20 +42,19 @@ use machine_core::promise::provider::{
 };
 use machine_core::spec::RootFate;
 use machine_core::stage::{Progress, Report, Stage, StageTime};
-use machine_core::{Command, MachineId, MiB};
+use machine_core::{Command, MachineId, MiB, State};
 use machine_hypervisor::boot_plan::{Memory, RunFolder};
 use machine_hypervisor::process::{self, Found, Vmm, supervisors};
 use tokio::sync::Semaphore;
 
 pub use host::HostSettings;
 use host::LocalHost;
+use layers::Layers;
 use memory_image::{ImageStore, Lent};
 pub use pass_on::Proxies;
 use seats::Seats;
 pub use sharing::probe_sharing;
 
-/// The root disk's name in a machine's folder.
-const ROOT_DISK: &str = "root.qcow2";
 /// A VMM that does not do what it is told within this does not work.
 const CONTROL: Duration = Duration::from_secs(20);
 /// Guests that start at a time, for each processor of the host.
@@ -196,7 +200,15 @@ impl Provider for LocalProvider {
         let ready = self.host.ready().await?;
         Ok(Offer {
             capacity: host::capacity()?,
-            commands: vec![Command::Create, Command::Start, Command::Stop, Command::Destroy],
+            commands: vec![
+                Command::Create,
+                Command::Start,
+                Command::Pause,
+                Command::Resume,
+                Command::Hibernate,
+                Command::Stop,
+                Command::Destroy,
+            ],
             accelerator: ready.accelerator(),
         })
     }
@@ -205,7 +217,7 @@ impl Provider for LocalProvider {
         let begun = Instant::now();
         progress.tell(Report::Begun(Stage::Disk));
         self.make_folder(&plan.id)?;
-        let disk = self.folder(&plan.id).join(ROOT_DISK);
+        let disk = Layers::in_folder(&self.folder(&plan.id)).root();
         let template = Ground::Template(&plan.spec.template_digest);
         self.images.lay_over(template, &disk, Some(plan.spec.disk)).await?;
         progress.tell(Report::Ended(StageTime::new(Stage::Disk, begun.elapsed())));
@@ -213,14 +225,21 @@ impl Provider for LocalProvider {
     }
 
     fn root_disk(&self, machine: &MachineId) -> Option<PathBuf> {
-        Some(self.folder(machine).join(ROOT_DISK))
+        Some(Layers::in_folder(&self.folder(machine)).top())
     }
 
     async fn bring_to(&self, plan: &MachinePlan, power: Power, progress: &Progress) -> Result<(), ProviderError> {
         match power {
+            Power::Running if matches!(plan.from, State::Running | State::Paused) => self.go_on(plan).await,
             Power::Running => self.power_on(plan, progress).await,
+            Power::Paused => self.pause(plan).await,
+            Power::Hibernated => self.hibernate(plan, progress).await,
             Power::OffGently | Power::OffNow => self.power_off(plan, power, progress).await,
         }
+    }
+
+    async fn forget_saved(&self, machine: &MachineId) -> Result<(), ProviderError> {
+        self.forget_saves(machine).await
     }
 
     async fn reach_guest(&self, machine: &MachineId) -> Result<Arc<dyn Guest>, ProviderError> {
@@ -246,7 +265,7 @@ impl Provider for LocalProvider {
     async fn usage(&self, machine: &MachineId, size: MiB) -> Result<Usage, ProviderError> {
         let Found::Alive(vmm) = self.find(machine).await? else { return Err(ProviderError::NotRunning) };
         let folder = self.folder(machine);
-        let disk = allocated(&folder.join(ROOT_DISK));
+        let disk = Layers::in_folder(&folder).occupy();
         let backing = Lent::in_folder(&folder.join(restore::IMAGE)).backing();
         let used = blocking(move || process::usage(&vmm, &Memory { size, backing })).await?;
         let used = used.map_err(|error| of_io("look at the VMM's memory", &error))?;
@@ -315,12 +334,6 @@ impl LocalProvider {
     fn strays(&self) -> Result<Vec<machine_hypervisor::process::Supervisor>, ProviderError> {
         supervisors(&self.settings.short).map_err(|error| host_refused("list processes", error))
     }
-}
-
-/// Bytes of a file on the host's disk.
-fn allocated(path: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(path).map_or(0, |facts| facts.blocks() * 512)
 }
 
 /// Work that waits for a disk, on a thread that may.

@@ -4,6 +4,7 @@
 //! first start ──image found or made──▶ restored ──answers──▶ wake_as ──▶ running
 //!      │            └─ cannot be kept, or does not answer, twice ─┐
 //!      └─ asked to boot, or its disk was used before ─────────────┴─▶ booted ──answers──▶ wake_as ──▶ running
+//! hibernated ──▶ resumed (resume.rs) ──answers──▶ wake_as ──▶ running
 //! ```
 //! A machine whose disk was ever attached boots: an image is restored onto a fresh overlay alone. A start whose
 //! root was given up is a first start. Until the guest answered `wake_as` nobody has used the machine, so a
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use machine_core::State;
 use machine_core::promise::awakening::{Awakening, FRESH_ENTROPY, Origin, SshHostKey};
 use machine_core::promise::guest::{Guest, Identity};
 use machine_core::promise::memory_image::Shape;
@@ -52,16 +54,18 @@ enum NoImage {
 
 impl LocalProvider {
     pub(super) async fn power_on(&self, plan: &MachinePlan, progress: &Progress) -> Result<(), ProviderError> {
+        let resumes = plan.from == State::Hibernated;
         let started = match self.find(&plan.id).await? {
-            Found::Alive(vmm) if vmm.record().generation == plan.generation => {
+            // One that is resumed can always be resumed anew.
+            Found::Alive(vmm) if vmm.record().generation == plan.generation && !resumes => {
                 self.take_up(plan, &vmm, progress).await?
             }
             Found::Alive(earlier) => {
                 // It would hold the ports that this one wants.
                 earlier.kill().await.map_err(|error| host_refused("end the earlier VMM", error))?;
-                self.start(plan, progress).await?
+                self.begin(plan, progress).await?
             }
-            Found::Ended(_) | Found::Never => self.start(plan, progress).await?,
+            Found::Ended(_) | Found::Never => self.begin(plan, progress).await?,
         };
         let answered = Instant::now();
         progress.tell(Report::Begun(Stage::Agent));
@@ -70,6 +74,9 @@ impl LocalProvider {
         for hook in &woken.failed_hooks {
             tracing::warn!(machine = %plan.id, hook, "a resume hook failed");
             progress.tell(Report::Told(Stage::Agent, format!("a resume hook failed: {hook}")));
+        }
+        if resumes {
+            self.keep_layer(plan).await?;
         }
         self.seats.keep_guest(&plan.id, plan.generation, started.guest);
         // Not before: it takes the processors that the guest's first moments need.
@@ -93,7 +100,7 @@ impl LocalProvider {
                     self.let_go(vmm, control.as_ref(), Some(plan.spec.disk)).await?;
                     self.attach(plan, control.as_ref()).await?;
                 }
-                Origin::Boot => self.attach_and_begin(plan, control.as_ref()).await?,
+                Origin::Boot | Origin::Saved => self.attach_and_begin(plan, control.as_ref()).await?,
             }
         }
         let (guest, ()) =
@@ -103,6 +110,15 @@ impl LocalProvider {
         let ssh_host_keys =
             if origin == Origin::Image { Lent::ssh_host_keys(&self.lent_folder(plan)) } else { Vec::new() };
         Ok(Started { guest, origin, ssh_host_keys, grows: origin == Origin::Image, kept: None })
+    }
+
+    async fn begin(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, ProviderError> {
+        match plan.from {
+            State::Hibernated => self.resume(plan, progress).await,
+            State::Absent | State::Stopped | State::Running | State::Paused | State::Failed | State::Destroyed => {
+                self.start(plan, progress).await
+            }
+        }
     }
 
     async fn start(&self, plan: &MachinePlan, progress: &Progress) -> Result<Started, ProviderError> {
@@ -200,6 +216,7 @@ fn hopeless_or_not(error: ProviderError) -> NoImage {
         | ProviderError::NotRunning => NoImage::Hopeless(error),
         ProviderError::Guest(_)
         | ProviderError::WarmUp { .. }
+        | ProviderError::Saved { .. }
         | ProviderError::NoMemoryImage { .. }
         | ProviderError::DiskFull { .. }
         | ProviderError::Host { .. } => NoImage::Boot(error),

@@ -14,9 +14,10 @@ use machine_hypervisor::driver::Control;
 use machine_hypervisor::process::Vmm;
 
 use super::boot::{Built, nic_of};
+use super::layers::Layers;
 use super::memory_image::{Kept, Lent};
 use super::power_on::Started;
-use super::{CONTROL, LocalProvider, ROOT_DISK, blocking, host_refused, of_io, remove_if_there};
+use super::{CONTROL, LocalProvider, blocking, host_refused, of_io, remove_if_there};
 
 /// The folder of a machine's own names of its image's parts.
 pub(super) const IMAGE: &str = "image";
@@ -33,7 +34,7 @@ impl LocalProvider {
         let begun = Instant::now();
         progress.tell(Report::Begun(Stage::Restore));
         let lent = self.lend(plan, kept).await?;
-        let disk = self.folder(&plan.id).join(ROOT_DISK);
+        let disk = Layers::in_folder(&self.folder(&plan.id)).root();
         remove_if_there(&disk)?;
         self.images.lay_over(Ground::Frozen(&lent.disk), &disk, None).await?;
         let ready = self.host.ready().await?;

@@ -12,8 +12,9 @@ use machine_core::promise::provider::{MachinePlan, ProviderError};
 use machine_core::spec::RootFate;
 use machine_hypervisor::process::Found;
 
+use super::layers::Layers;
 use super::memory_image::Lent;
-use super::{LocalProvider, ROOT_DISK, host_refused, of_io, remove_if_there};
+use super::{LocalProvider, host_refused, of_io, remove_if_there};
 
 impl LocalProvider {
     /// For a start: a root that was given up is as before the first start. No VMM of the machine may be wanted.
@@ -36,7 +37,7 @@ impl LocalProvider {
         self.end_strays(&plan.id).await?;
         self.give_up_root(plan)?;
         let template = Ground::Template(&plan.spec.template_digest);
-        let disk = self.folder(&plan.id).join(ROOT_DISK);
+        let disk = Layers::in_folder(&self.folder(&plan.id)).root();
         self.images.lay_over(template, &disk, Some(plan.spec.disk)).await?;
         // Nobody but us starts one, and what was left of it is ended.
         self.unlaunched().insert(plan.id.clone());
@@ -45,7 +46,8 @@ impl LocalProvider {
 
     /// Takes the disk of a machine that is off away, and all that its next start would know it by.
     pub(super) fn give_up_root(&self, plan: &MachinePlan) -> Result<(), ProviderError> {
-        remove_if_there(&self.folder(&plan.id).join(ROOT_DISK))?;
+        let layers = Layers::in_folder(&self.folder(&plan.id));
+        layers.remove().map_err(|error| of_io("remove the root disk", &error))?;
         remove_if_there(&self.run(&plan.id).plan_file())?;
         Lent::give_back(&self.lent_folder(plan)).map_err(|error| of_io("give the memory image back", &error))
     }

@@ -1,4 +1,4 @@
-//! Machines: make, list, look, start, stop, destroy.
+//! Machines: make, list, look, start, stop, pause, hibernate, resume, destroy.
 
 use std::sync::Arc;
 
@@ -91,6 +91,36 @@ pub(crate) async fn stop(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     command(app, asker, reference, &headers, Command::Stop).await
+}
+
+/// `POST /v1/machines/{id}/pause`.
+pub(crate) async fn pause(
+    app: State<Arc<App>>,
+    asker: Extension<Asker>,
+    reference: Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    command(app, asker, reference, &headers, Command::Pause).await
+}
+
+/// `POST /v1/machines/{id}/hibernate`.
+pub(crate) async fn hibernate(
+    app: State<Arc<App>>,
+    asker: Extension<Asker>,
+    reference: Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    command(app, asker, reference, &headers, Command::Hibernate).await
+}
+
+/// `POST /v1/machines/{id}/resume`.
+pub(crate) async fn resume(
+    app: State<Arc<App>>,
+    asker: Extension<Asker>,
+    reference: Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    command(app, asker, reference, &headers, Command::Resume).await
 }
 
 /// `DELETE /v1/machines/{id}`.

@@ -11,8 +11,8 @@ use machine_sdk::api::{Code, ErrorBody, ErrorDetail};
 
 use super::exit;
 use super::verb::{
-    agent, bench, completion, cp, create, destroy, egress, events, exec, image, init, inspect, lock, logs, ports,
-    reset, restart, run, schema, serve, shell, start, status, stop, sync, template, top, trust,
+    agent, bench, completion, cp, create, destroy, egress, events, exec, hibernate, image, init, inspect, lock, logs,
+    pause, ports, reset, restart, resume, run, schema, serve, shell, start, status, stop, sync, template, top, trust,
 };
 
 const AFTER_HELP: &str = "\
@@ -126,6 +126,13 @@ pub(crate) enum Verb {
     /// power machines off
     #[command(visible_alias = "down")]
     Stop(stop::StopArguments),
+    /// stop machines where they are; their memory stays in memory
+    Pause(pause::PauseArguments),
+    /// put the memory of machines on the disk, and end their processes
+    #[command(visible_alias = "suspend")]
+    Hibernate(hibernate::HibernateArguments),
+    /// let machines go on where they were
+    Resume(resume::ResumeArguments),
     /// stop machines and start them again
     Restart(restart::RestartArguments),
     /// remove machines and all that is their own

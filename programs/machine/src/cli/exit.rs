@@ -190,6 +190,7 @@ mod tests {
             | Code::MachineNotReady
             | Code::TransitionInProgress
             | Code::PortConflict
+            | Code::SnapshotIncompatible
             | Code::TemplateInUse => 7,
             Code::BootTimeout | Code::BootFailed | Code::ExecFailed | Code::ExecTimeout | Code::NetworkError => 8,
             Code::HostNotCapable => 9,

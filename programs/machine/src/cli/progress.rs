@@ -168,6 +168,8 @@ pub(crate) fn byte_bar(voice: &Voice, total: Option<u64>, what: &str) -> Progres
 fn shown(stage: StageWord) -> String {
     match stage {
         StageWord::Keep => "keep image".to_owned(),
+        StageWord::Save => "save memory".to_owned(),
+        StageWord::Load => "load memory".to_owned(),
         StageWord::Resolve
         | StageWord::Fetch
         | StageWord::Kernel

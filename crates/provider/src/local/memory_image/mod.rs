@@ -7,7 +7,7 @@
 //! ```
 
 mod bake;
-mod digest;
+pub(super) mod digest;
 mod finish;
 mod key;
 mod lent;
@@ -40,6 +40,7 @@ const PROJECTS_DISK: MiB = MiB(20 * 1024);
 pub(crate) use bake::Recipe;
 pub(crate) use lent::Lent;
 pub(crate) use store::{Check, ImageStore, Kept};
+pub(super) use store::{make_folder, remove_folder};
 
 impl LocalProvider {
     /// What an image depends on here and now, of this shape, for disks of at least this size, and for guests that trust

@@ -78,6 +78,9 @@ async fn run(
     progress: &mut Progress,
 ) -> Result<MachineInfo, Failure> {
     let id = &machine.id;
+    if is_asleep(project, &machine) {
+        return wake(project, &machine, desk, progress).await;
+    }
     if machine.state != MachineState::Running {
         hooks::run(project, &project.file.hooks.pre_start, "pre_start")?;
     }
@@ -97,6 +100,35 @@ async fn run(
     }
     project.notes.note(&fitted)?;
     hooks::run(project, &project.file.hooks.post_start, "post_start")?;
+    Ok(machine)
+}
+
+/// Whether a machine has all that its file says in the memory that it goes on with.
+fn is_asleep(project: &Project, machine: &MachineInfo) -> bool {
+    let rests = match machine.state {
+        MachineState::Paused | MachineState::Hibernated => true,
+        MachineState::Absent
+        | MachineState::Stopped
+        | MachineState::Running
+        | MachineState::Failed
+        | MachineState::Destroyed => false,
+    };
+    rests && fitted_as_it_is(project, machine)
+}
+
+/// Lets it go on: nothing of it is done anew, and no hook hears of a start.
+async fn wake(
+    project: &Project,
+    machine: &MachineInfo,
+    desk: &Desk,
+    progress: &mut Progress,
+) -> Result<MachineInfo, Failure> {
+    let fitted = project.notes.fitted();
+    let id = &machine.id;
+    let machine = desk.link.ask(async |client| client.resume(id, &mut |report| progress.tell(&report)).await).await?;
+    if let Some(fitted) = fitted {
+        project.notes.note(&Fitted { generation: machine.generation, ..fitted })?;
+    }
     Ok(machine)
 }
 
@@ -155,10 +187,12 @@ fn tell_of_change(machine: &MachineInfo, file: &str, desk: &Desk, how: How) {
 
 /// Whether this launch has all that the file said that the machine was made for.
 fn is_fitted(project: &Project, machine: &MachineInfo) -> bool {
-    let noted = project.notes.fitted();
-    machine.phase == MachinePhase::Running
-        && noted.is_some_and(|fitted| {
-            let file = machine_file(machine) == Some(fitted.file.as_str());
-            file && fitted.machine == machine.id && fitted.generation == machine.generation
-        })
+    machine.phase == MachinePhase::Running && fitted_as_it_is(project, machine)
+}
+
+fn fitted_as_it_is(project: &Project, machine: &MachineInfo) -> bool {
+    project.notes.fitted().is_some_and(|fitted| {
+        let file = machine_file(machine) == Some(fitted.file.as_str());
+        file && fitted.machine == machine.id && fitted.generation == machine.generation
+    })
 }

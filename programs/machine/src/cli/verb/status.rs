@@ -102,7 +102,8 @@ const fn word(state: ServiceStateWord) -> &'static str {
 const fn next(state: MachineState) -> &'static str {
     match state {
         MachineState::Running => "machine run CMD, machine shell, or machine stop",
-        MachineState::Paused | MachineState::Hibernated | MachineState::Stopped => "machine start, or machine destroy",
+        MachineState::Paused | MachineState::Hibernated => "machine resume, machine stop, or machine destroy",
+        MachineState::Stopped => "machine start, or machine destroy",
         MachineState::Failed => "machine start (its root is kept), or machine logs --boot",
         MachineState::Absent | MachineState::Destroyed => "machine start",
     }

@@ -20,6 +20,7 @@ fn how(machine: &MachineInfo) -> Option<String> {
     let (first, how) = match machine.served_by? {
         ServiceWord::Image => (StageWord::Restore, "restored from image"),
         ServiceWord::Boot => (StageWord::Boot, "booted"),
+        ServiceWord::Saved => (StageWord::Load, "resumed from disk"),
     };
     // Stages before it made the disk, or the image on the way.
     let first = machine.stages.iter().rposition(|time| time.stage == first)?;
@@ -47,6 +48,8 @@ mod tests {
         check(Some(ServiceWord::Image), times, "web is running, restored from image in 140 ms");
         let times = serde_json::json!([{"stage": "disk", "micros": 9}, {"stage": "boot", "micros": 3_300_000}]);
         check(Some(ServiceWord::Boot), times, "web is running, booted in 3.3 s");
+        let times = serde_json::json!([{"stage": "load", "micros": 90_000}, {"stage": "agent", "micros": 30_000}]);
+        check(Some(ServiceWord::Saved), times, "web is running, resumed from disk in 120 ms");
         check(None, serde_json::json!([]), "web is running");
         let stopped = MachineInfo { phase: MachinePhase::Stopped, ..machine() };
         assert_eq!(standing(&stopped), "web is stopped");
