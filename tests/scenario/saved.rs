@@ -99,13 +99,13 @@ fn what_runs_goes_on_after_a_pause_and_after_every_hibernation() {
     assert_eq!(home.ok(&["exec", "a", "--", "printenv", "KEPT"]), "yes");
 
     // The disk is what it was for the guest, also for one that boots from it.
-    home.ok(&["exec", "a", "--", "sh", "-c", "echo kept > /root/file; sync"]);
+    home.ok(&["exec", "a", "--", "sh", "-c", "echo kept > /srv/file; sync"]);
     home.ok(&["hibernate", "a"]);
     home.ok(&["stop", "a"]);
     assert_eq!(home.state("a"), "stopped");
     home.ok(&["start", "a"]);
     assert_eq!(home.inspect("a")["served_by"], "boot");
-    assert_eq!(home.ok(&["exec", "a", "--", "cat", "/root/file"]), "kept");
+    assert_eq!(home.ok(&["exec", "a", "--", "cat", "/srv/file"]), "kept");
     home.ok(&["destroy", "a", "--yes"]);
     assert_eq!(home.machine_folders(), Vec::<std::path::PathBuf>::new());
 }
@@ -132,14 +132,14 @@ fn hooks_hear_of_a_resume_and_chance_is_another() {
     let home = Home::new("saved-hooks");
     home.ok(&["create", "--name", "a"]);
     let hook = "mkdir -p /etc/machine/resume.d; printf '#!/bin/sh\\necho $MACHINE_ORIGIN $MACHINE_GENERATION >> \
-                /root/heard\\n' > /etc/machine/resume.d/hear; chmod +x /etc/machine/resume.d/hear";
+                /srv/heard\\n' > /etc/machine/resume.d/hear; chmod +x /etc/machine/resume.d/hear";
     home.ok(&["exec", "a", "--", "sh", "-c", hook]);
     home.ok(&["hibernate", "a"]);
     home.ok(&["resume", "a"]);
-    assert_eq!(home.ok(&["exec", "a", "--", "cat", "/root/heard"]), "saved 2");
+    assert_eq!(home.ok(&["exec", "a", "--", "cat", "/srv/heard"]), "saved 2");
     home.ok(&["pause", "a"]);
     home.ok(&["resume", "a"]);
-    assert_eq!(home.ok(&["exec", "a", "--", "cat", "/root/heard"]), "saved 2", "a pause is no restore");
+    assert_eq!(home.ok(&["exec", "a", "--", "cat", "/srv/heard"]), "saved 2", "a pause is no restore");
     home.ok(&["destroy", "a", "--yes"]);
 }
 

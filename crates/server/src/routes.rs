@@ -43,6 +43,19 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/machines/{id}/ports/{transport}/{listen}", delete(network::remove_port))
         .route("/v1/machines/{id}/usage", get(usage::get))
         .route("/v1/machines/{id}/metrics", get(usage::metrics))
+        .merge(of_files())
+        .merge(of_projects())
+        .fallback(door::nothing_here)
+        .method_not_allowed_fallback(door::nothing_here)
+        // Bodies are bounded where they are read; a raw file has no bound.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(app.clone(), door::pass))
+        .with_state(app)
+}
+
+/// A machine's files.
+fn of_files() -> Router<Arc<App>> {
+    Router::new()
         .route("/v1/machines/{id}/files", get(files::list))
         .route("/v1/machines/{id}/files/read", post(files::read))
         .route("/v1/machines/{id}/files/write", post(files::write))
@@ -51,13 +64,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/machines/{id}/files/remove", post(files::remove))
         .route("/v1/machines/{id}/files/mkdir", post(files::make_folder))
         .route("/v1/machines/{id}/file", get(raw_file::read).put(raw_file::write).post(raw_file::write))
-        .merge(of_projects())
-        .fallback(door::nothing_here)
-        .method_not_allowed_fallback(door::nothing_here)
-        // Bodies are bounded where they are read; a raw file has no bound.
-        .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(app.clone(), door::pass))
-        .with_state(app)
 }
 
 /// What a machine does for a project.

@@ -56,6 +56,9 @@ pub(crate) enum Before {
 
 /// Becomes what `waking` says. If that is what was done `before`, the lasting parts stay: the boot id, the hooks.
 pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before) -> Result<Woken, Failed> {
+    if waking.which.origin == WakeOrigin::Saved {
+        return go_on(world, waking, before).await;
+    }
     identity::set_time(waking.clock.now())?;
     let (mut resting, woken) = match before {
         Before::Nothing => (None, None),
@@ -73,10 +76,6 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
     let mounts = u32::try_from(waking.mounts.len()).ok().filter(|mounts| *mounts > 0);
     let root = waking.root;
     let life = Life::of(waking.which.origin, woken.as_deref());
-    if life == Life::Resumed {
-        let failed_hooks = go_on(world, &mut waking).await?;
-        return Ok(Woken { failed_hooks, mounts, root });
-    }
     if life == Life::New {
         renew_boot_id(world, resting.as_mut().and_then(|resting| resting.boot_id.as_mut()), &waking)?;
     }
@@ -89,8 +88,8 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
     let (variables, ()) = tokio::try_join!(trusting, lay_out(&mut waking))?;
     seal(waking.root).await?;
     let failed_hooks = match (life, woken) {
-        (Life::Same | Life::Resumed, Some(woken)) => woken.failed_hooks.clone(),
-        (Life::Same | Life::Resumed, None) => Vec::new(),
+        (Life::Same, Some(woken)) => woken.failed_hooks.clone(),
+        (Life::Same, None) => Vec::new(),
         (Life::New, _) => {
             let hooks = resting.map_or_else(|| hooks::all().into(), |resting| Cow::from(&resting.hooks));
             hooks::run(&world.reaper, &hooks, &waking).await
@@ -105,12 +104,21 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
 }
 
 /// It is who it was: but for the time, the chance and the folders of the host nothing is another. Its environment
-/// stays as well. Hooks run: they hear of every gap in its life.
-async fn go_on(world: &World, waking: &mut Waking) -> Result<Vec<String>, Failed> {
+/// stays as well. Hooks run once: they hear of every gap in its life.
+async fn go_on(world: &World, mut waking: Waking, before: &Before) -> Result<Woken, Failed> {
+    identity::set_time(waking.clock.now())?;
+    identity::stir(&identity::chance()?, &waking.entropy)?;
+    let (mounts, root) = (u32::try_from(waking.mounts.len()).ok().filter(|mounts| *mounts > 0), waking.root);
     for place in std::mem::take(&mut waking.mounts) {
         share::ready(place).await?;
     }
-    Ok(hooks::run(&world.reaper, &hooks::all(), waking).await)
+    let failed_hooks = match before {
+        Before::Woke(which, woken) if *which == waking.which => woken.failed_hooks.clone(),
+        Before::Woke(..) | Before::Nothing | Before::Rested(_) => {
+            hooks::run(&world.reaper, &hooks::all(), &waking).await
+        }
+    };
+    Ok(Woken { failed_hooks, mounts, root })
 }
 
 /// Its names, its address and its keys.
@@ -145,14 +153,10 @@ async fn seal(root: Option<WakeRoot>) -> Result<(), Failed> {
     }
 }
 
-/// Whose life the kernel goes on with.
+/// Whether the kernel that was restored is somebody else now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
-    /// The one that it has: it booted, or it is told once more.
     Same,
-    /// Its own, after a pause that it did not notice.
-    Resumed,
-    /// Somebody else's.
     New,
 }
 
@@ -161,7 +165,6 @@ impl Life {
     fn of(origin: WakeOrigin, woken: Option<&Woken>) -> Self {
         match origin {
             WakeOrigin::Image if woken.is_none() => Self::New,
-            WakeOrigin::Saved if woken.is_none() => Self::Resumed,
             WakeOrigin::Image | WakeOrigin::Saved | WakeOrigin::Boot => Self::Same,
         }
     }

@@ -126,13 +126,8 @@ pub(crate) enum Verb {
     /// power machines off
     #[command(visible_alias = "down")]
     Stop(stop::StopArguments),
-    /// stop machines where they are; their memory stays in memory
-    Pause(pause::PauseArguments),
-    /// put the memory of machines on the disk, and end their processes
-    #[command(visible_alias = "suspend")]
-    Hibernate(hibernate::HibernateArguments),
-    /// let machines go on where they were
-    Resume(resume::ResumeArguments),
+    #[command(flatten)]
+    Rest(RestVerb),
     /// stop machines and start them again
     Restart(restart::RestartArguments),
     /// remove machines and all that is their own
@@ -181,6 +176,18 @@ pub(crate) enum Verb {
     /// try the kernel's accelerator; for the server alone
     #[command(hide = true)]
     ProbeKvm,
+}
+
+/// Rest without a loss.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RestVerb {
+    /// stop machines where they are; their memory stays in memory
+    Pause(pause::PauseArguments),
+    /// put the memory of machines on the disk, and end their processes
+    #[command(visible_alias = "suspend")]
+    Hibernate(hibernate::HibernateArguments),
+    /// let machines go on where they were
+    Resume(resume::ResumeArguments),
 }
 
 impl Arguments {

@@ -28,7 +28,7 @@ mod word;
 
 use std::path::PathBuf;
 
-pub(crate) use arguments::{Arguments, Verb};
+pub(crate) use arguments::{Arguments, RestVerb, Verb};
 use exit::Failure;
 use link::Link;
 use voice::Voice;
@@ -120,9 +120,7 @@ async fn dispatch(verb: Verb, desk: &Desk) -> Result<u8, Failure> {
         Verb::Exec(asked) => verb::exec::exec(asked, desk).await.map_err(Failure::of_a_command),
         Verb::Start(asked) => verb::start::start(asked, desk).await,
         Verb::Stop(asked) => verb::stop::stop(asked, desk).await,
-        Verb::Pause(asked) => verb::pause::pause(asked, desk).await,
-        Verb::Hibernate(asked) => verb::hibernate::hibernate(asked, desk).await,
-        Verb::Resume(asked) => verb::resume::resume(asked, desk).await,
+        Verb::Rest(asked) => rest(asked, desk).await,
         Verb::Restart(asked) => verb::restart::restart(asked, desk).await,
         Verb::Destroy(asked) => verb::destroy::destroy(asked, desk).await,
         Verb::Ls => verb::ls::ls(desk).await,
@@ -142,5 +140,13 @@ async fn dispatch(verb: Verb, desk: &Desk) -> Result<u8, Failure> {
         Verb::Doctor | Verb::Supervise { .. } | Verb::ProbeKvm => {
             Err(Failure::usage("this verb is not one of the command line's client"))
         }
+    }
+}
+
+async fn rest(verb: RestVerb, desk: &Desk) -> Result<u8, Failure> {
+    match verb {
+        RestVerb::Pause(asked) => verb::pause::pause(asked, desk).await,
+        RestVerb::Hibernate(asked) => verb::hibernate::hibernate(asked, desk).await,
+        RestVerb::Resume(asked) => verb::resume::resume(asked, desk).await,
     }
 }
