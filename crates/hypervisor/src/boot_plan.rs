@@ -46,6 +46,9 @@ pub enum Start {
         /// What `Control::save_state` wrote.
         state: PathBuf,
     },
+    /// A kept state will be loaded, by `Control::load`. Until then the VMM waits, for the folders that the machine
+    /// saw to be attached again.
+    Awaited,
 }
 
 /// What a boot boots.

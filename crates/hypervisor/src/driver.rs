@@ -261,9 +261,12 @@ pub trait Control: Send + Sync {
     /// paused and its memory `Kept`; it stays paused. Not synced: that is for who keeps it.
     async fn save_state(&self, file: &Path) -> Result<(), ControlError>;
 
-    /// Waits until the state of a plan's `Start::Saved` is loaded: the VMM rests paused, or goes on if it was
-    /// told to. Mostly called by
-    /// `Vmm::loaded`, which also tells how a VMM ended that could not load it.
+    /// Begins to load what `save_state` wrote, into a VMM of a plan's `Start::Awaited`. Once: a VMM that cannot load it
+    /// ends. What the machine had attached must be attached before, where it was.
+    async fn load(&self, state: &Path) -> Result<(), ControlError>;
+
+    /// Waits until the state of a plan's `Start::Saved`, or that of `load`, is loaded: the VMM rests paused, or goes
+    /// on if it was told to. Mostly called by `Vmm::loaded`, which also tells how a VMM ended that could not load it.
     async fn loaded(&self, within: Duration) -> Result<(), ControlError>;
 
     /// Grows the root disk and tells the guest.

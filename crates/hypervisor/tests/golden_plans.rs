@@ -51,7 +51,7 @@ const KVM: Host = Host { accelerator: Accelerator::Kvm, tsc: Some(KiloHertz(2_10
 fn kernel(boot: &mut BootPlan) -> &mut Kernel {
     match &mut boot.start {
         Start::Boot(kernel) => kernel,
-        Start::Saved { .. } => panic!("not a boot"),
+        Start::Saved { .. } | Start::Awaited => panic!("not a boot"),
     }
 }
 
@@ -82,6 +82,11 @@ fn sharing() -> BootPlan {
 fn own() -> BootPlan {
     let backing = Backing::Kept(PathBuf::from("/home/machine/machines/m0123456789abcdefghij/image/own-ram"));
     BootPlan { memory: Memory { backing, ..boot().memory }, shares: folder(), ..restore() }
+}
+
+/// The same after a sleep: its own memory, and a state that is loaded when its folder is attached.
+fn awaited() -> BootPlan {
+    BootPlan { start: Start::Awaited, ..own() }
 }
 
 fn refused(change: impl FnOnce(&mut BootPlan)) -> PlanRefusal {
@@ -127,6 +132,7 @@ fn the_command_line_of_a_machine_of_an_image() {
 fn the_command_line_of_a_machine_that_sees_folders_of_the_host() {
     check("share-tcg.args", &qemu().plan(&sharing(), &TCG).unwrap());
     check("own-tcg.args", &qemu().plan(&own(), &TCG).unwrap());
+    check("awaited-tcg.args", &qemu().plan(&awaited(), &TCG).unwrap());
 }
 
 #[test]
@@ -152,6 +158,7 @@ fn an_image_and_its_machines_have_the_same_devices() {
     assert_eq!(migrated(restore()), devices);
     assert_eq!(migrated(sharing()), devices);
     assert_eq!(migrated(own()), devices);
+    assert_eq!(migrated(awaited()), devices);
 }
 
 /// Otherwise the address would follow from the order, and one more device would move the others.
@@ -198,6 +205,7 @@ fn memory_that_does_not_fit_the_start_is_refused() {
     assert_eq!(refused(|boot| boot.memory = image.memory.clone()), PlanRefusal::Backing);
     assert_eq!(refused(|boot| boot.start = image.start.clone()), PlanRefusal::Backing);
     assert_eq!(qemu().ingredients(&image, &TCG), Err(PlanRefusal::NotABoot));
+    assert_eq!(refused(|boot| boot.start = Start::Awaited), PlanRefusal::Backing);
 }
 
 #[test]

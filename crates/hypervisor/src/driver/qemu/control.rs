@@ -91,6 +91,10 @@ impl Control for QemuControl {
         state::save(self, file).await
     }
 
+    async fn load(&self, state: &Path) -> Result<(), ControlError> {
+        state::load(self, state).await
+    }
+
     async fn loaded(&self, within: Duration) -> Result<(), ControlError> {
         state::loaded(self, within).await
     }

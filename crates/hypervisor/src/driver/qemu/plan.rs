@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Installation, command_line, cpu_model, devices, machine_type};
+use super::{Installation, command_line, cpu_model, devices, machine_type, state};
 use crate::accelerator::Accelerator;
 use crate::boot_plan::{Backing, BootPlan, Kernel, Memory, RootDisk, Start};
 use crate::driver::{Host, PlanRefusal};
@@ -55,7 +55,7 @@ pub(super) fn plan(qemu: &Installation, boot: &BootPlan, host: &Host) -> Result<
 pub(super) fn ingredients(qemu: &Installation, boot: &BootPlan, host: &Host) -> Result<Ingredients, PlanRefusal> {
     let kernel = match &boot.start {
         Start::Boot(kernel) => kernel,
-        Start::Saved { .. } => return Err(PlanRefusal::NotABoot),
+        Start::Saved { .. } | Start::Awaited => return Err(PlanRefusal::NotABoot),
     };
     Ok(Ingredients {
         hypervisor: super::NAME.to_owned(),
@@ -107,13 +107,14 @@ fn memory(line: &mut Arguments, boot: &BootPlan) -> Result<(), PlanRefusal> {
     let object = match (backing, &boot.start) {
         (Backing::Anonymous, Start::Boot(_)) => format!("memory-backend-ram,id=ram,{size}"),
         (Backing::Shared, Start::Boot(_)) => format!("memory-backend-memfd,id=ram,{size},share=on"),
-        (Backing::Kept(file), Start::Boot(_) | Start::Saved { .. }) => {
+        (Backing::Kept(file), Start::Boot(_) | Start::Saved { .. } | Start::Awaited) => {
             format!("memory-backend-file,id=ram,{size},mem-path={},share=on", escaped(file)?)
         }
-        (Backing::Image(file), Start::Saved { .. }) => {
+        (Backing::Image(file), Start::Saved { .. } | Start::Awaited) => {
             format!("memory-backend-file,id=ram,{size},mem-path={},share=off,readonly=on,rom=off", escaped(file)?)
         }
-        (Backing::Image(_), Start::Boot(_)) | (Backing::Anonymous | Backing::Shared, Start::Saved { .. }) => {
+        (Backing::Image(_), Start::Boot(_))
+        | (Backing::Anonymous | Backing::Shared, Start::Saved { .. } | Start::Awaited) => {
             return Err(PlanRefusal::Backing);
         }
     };
@@ -142,15 +143,18 @@ fn start(line: &mut Arguments, boot: &BootPlan, host: &Host) -> Result<(), PlanR
             line.option("-initrd", text(initramfs)?);
             line.option("-append", command_line::command_line(kernel, boot.nic.as_ref(), host)?);
         }
-        Start::Saved { state } => {
-            line.flags(&["-S"]);
-            // As `xen-save-devices-state` writes it: without a description of the machine at its beginning.
-            line.option("-global", "migration.send-configuration=off");
-            line.option("-global", "migration.x-events=on");
-            line.option("-incoming", format!("file:{}", text(state)?));
-        }
+        Start::Saved { state } => incoming(line, state::address(text(state)?)),
+        Start::Awaited => incoming(line, "defer".to_owned()),
     }
     Ok(())
+}
+
+/// As `xen-save-devices-state` writes it: without a description of the machine at its beginning.
+fn incoming(line: &mut Arguments, from: String) {
+    line.flags(&["-S"]);
+    line.option("-global", "migration.send-configuration=off");
+    line.option("-global", "migration.x-events=on");
+    line.option("-incoming", from);
 }
 
 /// The control socket, the console and the agent's port. The console is QEMU's standard output, which the

@@ -1,7 +1,8 @@
 //! Saving and loading the state of the devices, without the memory: that is a file of its own.
 //!
 //! ```text
-//! Paused ──xen-save-devices-state──▶ Paused, and a file        -incoming file ──▶ inmigrate ──▶ Paused
+//! Paused ──xen-save-devices-state──▶ Paused, and a file        -incoming file ─────────────▶ inmigrate ──▶ Paused
+//!                                          -incoming defer ──▶ waits ──migrate-incoming──────┘
 //! ```
 //! Despite its name the command has nothing to do with Xen: it writes what a migration writes, less RAM and ROM.
 
@@ -15,10 +16,12 @@ use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::QemuControl;
+use super::control::ANSWER;
 use crate::driver::{Control, ControlError, VmmStatus};
 use crate::whole_file;
 
 const SAVE: &str = "xen-save-devices-state";
+const BEGIN: &str = "migrate-incoming";
 const LOAD: &str = "loading the saved state";
 
 /// It waits for the disk's pending writes and writes a few hundred KiB.
@@ -61,6 +64,22 @@ fn not_made(file: &Path, error: &io::Error) -> ControlError {
 fn is_full(file: &Path) -> bool {
     let tried = File::options().append(true).open(file).and_then(|mut file| file.write_all(&vec![0; TRIAL]));
     tried.is_err_and(|error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+}
+
+/// Where QEMU is told that a state is.
+pub(super) fn address(file: &str) -> String {
+    format!("file:{file}")
+}
+
+/// Begins to load into a VMM that waits for it.
+pub(super) async fn load(control: &QemuControl, file: &Path) -> Result<(), ControlError> {
+    let refused = |reason: String| ControlError::NotLoaded { reason };
+    let path = file.to_str().ok_or_else(|| refused("its path is not UTF-8 text".to_owned()))?;
+    let asked = control.qmp().execute(BEGIN, Some(json!({ "uri": address(path) })), ANSWER).await;
+    asked.map(drop).map_err(|error| match error {
+        ControlError::Refused { reason, .. } => refused(reason),
+        other => other,
+    })
 }
 
 pub(super) async fn loaded(control: &QemuControl, within: Duration) -> Result<(), ControlError> {
