@@ -31,6 +31,7 @@ use crate::estate::{self, Mark};
 use crate::folder::{Answering, SharedFolder};
 use crate::greeting;
 use crate::plan::Cache;
+use crate::slept;
 use crate::will::Strongbox;
 
 /// One queue for what is urgent (forgetting), one for requests.
@@ -208,10 +209,10 @@ impl VhostUserBackend for Device {
         if phase != VhostTransferStatePhase::STOPPED {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let folder = Arc::clone(&self.folder);
+        let (folder, since) = (Arc::clone(&self.folder), slept::since());
         // On a thread: the VMM reads or writes the other end only after our answer.
         let handing = std::thread::Builder::new().name("state".to_owned()).spawn(move || match direction {
-            VhostTransferStateDirection::SAVE => folder.save(pipe),
+            VhostTransferStateDirection::SAVE => folder.save(pipe, since),
             VhostTransferStateDirection::LOAD => folder.load(pipe),
         })?;
         *self.handing.lock().unwrap_or_else(PoisonError::into_inner) = Some(handing);

@@ -121,7 +121,7 @@ fn prepare(plan_file: &Path, strongbox: Option<Arc<Strongbox>>) -> Result<(UnixL
     let watched = root.try_clone().trying("watch the folder")?;
     let folder = SharedFolder::new(root, descriptors, rules.clone(), settings, files).trying("look at the folder")?;
     if let Some(watcher) = watcher {
-        watch::start(watched, rules, folder.own_changes(), watcher).trying("watch the folder")?;
+        watch::start(watched, rules, (folder.own_changes(), folder.slept()), watcher).trying("watch the folder")?;
     }
     Ok((vmm, Device::new(folder, plan.cache, strongbox)))
 }

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Place, SharedFolder};
+use crate::slept::{Moment, Sleep};
 
 /// One that is written otherwise is refused.
 const VERSION: u32 = 1;
@@ -34,6 +35,8 @@ const NAMED: usize = 10;
 #[serde(deny_unknown_fields)]
 struct Head {
     version: u32,
+    /// When the machine fell asleep.
+    since: Moment,
     /// The number that the next file gets.
     next: u64,
     /// Files that follow.
@@ -52,9 +55,6 @@ struct Saved {
     #[serde(with = "bytes")]
     place: Vec<u8>,
 }
-
-/// Seconds and nanoseconds.
-type Moment = (i64, u32);
 
 /// By what a file is told from another that took its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,18 +83,9 @@ impl Facts {
     }
 }
 
-/// What became of the files that a predecessor knew.
-#[derive(Debug, Default)]
-struct Outcome {
-    known: u64,
-    lost: u64,
-    /// The first of those that are lost.
-    places: Vec<String>,
-}
-
 impl SharedFolder {
     /// The machine's requests must have ended.
-    pub(crate) fn save(&self, to: File) -> io::Result<()> {
+    pub(crate) fn save(&self, to: File, since: Moment) -> io::Result<()> {
         let (next, known) = self.nodes.all();
         let count = known.len();
         let mut saved: Vec<Saved> = known.into_iter().filter_map(|(id, times)| self.saved(id, times)).collect();
@@ -104,7 +95,7 @@ impl SharedFolder {
             return Err(damaged("more files are known than can be handed on"));
         }
         let mut to = BufWriter::new(to);
-        put(&mut to, &Head { version: VERSION, next, files, nameless })?;
+        put(&mut to, &Head { version: VERSION, since, next, files, nameless })?;
         saved.iter().try_for_each(|saved| put(&mut to, saved))?;
         to.flush()
     }
@@ -121,18 +112,21 @@ impl SharedFolder {
         }
         self.nodes.forget_all();
         self.nodes.number_from(head.next)?;
-        let mut outcome = Outcome { lost: head.nameless, ..Outcome::default() };
+        let (mut sleep, mut lost) = (Sleep { since: head.since, lost: Vec::new() }, head.nameless);
         for _ in 0..head.files {
             let saved: Saved = take(&mut from)?;
-            match self.restore(&saved) {
-                true => outcome.known += 1,
-                false => outcome.lose(&saved.place),
+            if !self.restore(&saved) {
+                lost = lost.saturating_add(1);
+                sleep.lose(saved.place);
             }
         }
         if from.read(&mut [0])? > 0 {
             return Err(damaged("something follows its last file"));
         }
-        outcome.tell();
+        if lost > 0 {
+            eprintln!("machine share: {}", told(&sleep, lost, head.files.saturating_add(head.nameless)));
+        }
+        self.slept.woke(sleep);
         Ok(())
     }
 
@@ -167,25 +161,15 @@ impl SharedFolder {
     }
 }
 
-impl Outcome {
-    fn lose(&mut self, place: &[u8]) {
-        self.lost += 1;
-        if self.places.len() < NAMED {
-            self.places.push(String::from_utf8_lossy(place).escape_debug().to_string());
-        }
-    }
-
-    fn tell(&self) {
-        let Self { known, lost, places } = self;
-        if *lost > 0 {
-            let places = places.join(", ");
-            eprintln!(
-                "machine share: while the machine slept, {lost} of the {} files that it knew came to be gone, or \
-                 others: what it has open of them is stale: {places}",
-                known + lost
-            );
-        }
-    }
+/// What a machine that wakes has lost, in words.
+fn told(sleep: &Sleep, lost: u64, known: u64) -> String {
+    let name = |place: &Vec<u8>| String::from_utf8_lossy(place).escape_debug().to_string();
+    let places: Vec<String> = sleep.lost.iter().take(NAMED).map(name).collect();
+    format!(
+        "of the {known} files that the machine knew when it fell asleep, {lost} are gone, or others, or had no name: \
+         what it has open of them is stale: {}",
+        places.join(", ")
+    )
 }
 
 /// The file at a place below the folder, through no link, as a descriptor that cannot read or write.

@@ -9,7 +9,7 @@ use super::*;
 impl Stage {
     fn saved(&self) -> Vec<u8> {
         let mut state = tempfile::tempfile().unwrap();
-        self.folder.0.save(state.try_clone().unwrap()).unwrap();
+        self.folder.0.save(state.try_clone().unwrap(), (7, 8)).unwrap();
         let mut text = Vec::new();
         state.rewind().unwrap();
         state.read_to_end(&mut text).unwrap();
