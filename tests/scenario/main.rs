@@ -14,3 +14,4 @@ mod project_faults_folder;
 mod projects;
 mod refusals;
 mod roots;
+mod sleep;
