@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use machine_hypervisor::boot_plan::{RunFolder, Share};
 use machine_hypervisor::driver::qemu::QemuControl;
-use machine_hypervisor::driver::{Attached, Control, Seen};
+use machine_hypervisor::driver::{Attached, Control, Port, Seen};
 use machine_hypervisor::launch_plan::LaunchPlan;
-use machine_hypervisor::process::Vmm;
+use machine_hypervisor::process::{LaunchError, Vmm};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -59,26 +59,36 @@ fn put_to_sleep(home: &Home) -> Asleep {
 
 impl Asleep {
     /// Says how long its state took to load, which is its folders', but for some milliseconds.
-    fn wake(self) -> Duration {
-        let Self { mut plan, state, seen } = self;
+    fn wake(&self) -> Duration {
+        self.try_to_wake().expect("it loads")
+    }
+
+    fn try_to_wake(&self) -> Result<Duration, LaunchError> {
+        let mut plan = self.plan.clone();
         let from = plan.arguments.iter().position(|word| word == "-incoming").expect("it came from an image") + 1;
         "defer".clone_into(&mut plan.arguments[from]);
         runtime().block_on(async {
             let vmm = Vmm::launch(&plan, &program()).await.expect("it starts");
             let control = QemuControl::connect(&plan.run.control_socket(), PATIENCE).await.expect("the VMM answers");
-            for (place, Seen { tag, port }) in seen.into_iter().enumerate() {
+            for (place, Seen { tag, port }) in self.seen.iter().cloned().enumerate() {
                 let share = Share { tag, socket: plan.run.path().join(format!("share{place}.sock")) };
                 let attached = control.attach(&share, Some(port), PATIENCE).await.expect("it is served");
                 assert_eq!(attached, Attached::New);
             }
             let began = Instant::now();
-            control.load(&state).await.expect("it begins to load");
-            vmm.loaded(&control, PATIENCE).await.expect("it loads");
+            control.load(&self.state).await.expect("it begins to load");
+            vmm.loaded(&control, PATIENCE).await?;
             let loaded = began.elapsed();
             control.resume().await.expect("it goes on");
             println!("loaded in {loaded:?}");
-            loaded
+            Ok(loaded)
         })
+    }
+
+    /// What the folder's daemon said last.
+    fn said(&self) -> String {
+        let said = Vmm::companion_log_tail(&self.plan.run, "share0", 4096).expect("it has a log");
+        String::from_utf8_lossy(&said).into_owned()
     }
 }
 
@@ -217,4 +227,40 @@ fn what_is_asked_of_a_folder_while_its_machine_falls_asleep_is_answered_when_it_
     });
     is_at_work("paused");
     assert!(folder.join("deep/paused").exists());
+}
+
+#[test]
+fn a_machine_whose_folder_cannot_be_as_it_was_does_not_wake_and_may_be_tried_again() {
+    let home = Home::new("refused");
+    let folder = project(&home, &["kept", "removed"]);
+    begin(&home, &format!("{READER} kept"), "kept");
+    guest(&home, &format!("cat /workspace/removed; cd /workspace/deep; {APPENDER} > /tmp/appender 2>&1 &"));
+    until("it writes", || count(&folder) > 5);
+    let mut asleep = put_to_sleep(&home);
+    let state = fs::read(&asleep.state).expect("it was written");
+
+    asleep.seen[0].port = Port(asleep.seen[0].port.0 + 1);
+    let refused = asleep.try_to_wake().expect_err("its folder is elsewhere").to_string();
+    println!("elsewhere: {refused}");
+    assert!(refused.contains("load of migration failed"), "{refused}");
+    asleep.seen[0].port = Port(asleep.seen[0].port.0 - 1);
+
+    let version = b"\"version\":1";
+    let at = state.windows(version.len()).position(|bytes| bytes == version).expect("the folder's part is text");
+    let mut another = state.clone();
+    another[at + version.len() - 1] = b'2';
+    fs::write(&asleep.state, another).expect("it is ours");
+    let refused = asleep.try_to_wake().expect_err("it is none of ours").to_string();
+    println!("another version: {refused}");
+    assert!(asleep.said().contains("it is of another version"), "{}", asleep.said());
+
+    fs::write(&asleep.state, state).expect("it is ours");
+    fs::remove_file(folder.join("removed")).expect("it is ours");
+    let before = count(&folder);
+    asleep.wake();
+    until("it writes on", || count(&folder) > before + 5);
+    assert!(
+        asleep.said().contains("1 are gone, or others, or had no name: what it has open of them is stale: removed")
+    );
+    assert_eq!((said(&home, "kept"), said(&home, "appender")), ("before".to_owned(), String::new()));
 }
