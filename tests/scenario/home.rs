@@ -280,7 +280,7 @@ fn uid() -> u32 {
     std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").expect("Linux has /proc"))
 }
 
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("..").join("debug").join("machine");
     assert!(target.exists(), "{} is not built: run `make test`", target.display());
     target

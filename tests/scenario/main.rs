@@ -16,4 +16,5 @@ mod refusals;
 mod roots;
 mod saved;
 mod saved_faults;
+mod sleep;
 mod unshared;

@@ -116,7 +116,7 @@ fn daemon(home: &Home) -> Option<i32> {
 }
 
 /// `kill -9` of the daemon; returns when there is another.
-fn kill_daemon(home: &Home) {
+pub(crate) fn kill_daemon(home: &Home) {
     let killed = daemon(home).expect("it is served");
     kill(killed);
     until("it is started again", || daemon(home).is_some_and(|pid| pid != killed));

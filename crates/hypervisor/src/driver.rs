@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::accelerator::Accelerator;
 use crate::boot_plan::{BootPlan, Share};
@@ -166,6 +167,19 @@ pub enum Attached {
     Again,
 }
 
+/// One of the places in a machine where something may be plugged in, counted from one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port(pub u8);
+
+/// A folder of the host that the guest sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// What the guest knows it by.
+    pub tag: String,
+    /// Where its device is.
+    pub port: Port,
+}
+
 /// What a VMM said of its guest's end, just before its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GuestEnd {
@@ -261,20 +275,24 @@ pub trait Control: Send + Sync {
     /// paused and its memory `Kept`; it stays paused. Not synced: that is for who keeps it.
     async fn save_state(&self, file: &Path) -> Result<(), ControlError>;
 
-    /// Has a VMM that awaits its state (`Start::Awaiting`) load it from a file; `loaded` tells when it has.
+    /// Has a VMM that awaits its state (`Start::Awaiting`) load it from a file; `loaded` tells when it has. Once: a VMM
+    /// that cannot load it ends. What the machine had attached must be attached before, where it was.
     async fn load(&self, state: &Path) -> Result<(), ControlError>;
 
-    /// Waits until the state of a plan's `Start::Saved` is loaded: the VMM rests paused, or goes on if it was
-    /// told to. Mostly called by
-    /// `Vmm::loaded`, which also tells how a VMM ended that could not load it.
+    /// Waits until the state of a plan's `Start::Saved`, or that of `load`, is loaded: the VMM rests paused, or goes
+    /// on if it was told to. Mostly called by `Vmm::loaded`, which also tells how a VMM ended that could not load it.
     async fn loaded(&self, within: Duration) -> Result<(), ControlError>;
 
     /// Grows the root disk and tells the guest.
     async fn resize_root(&self, bytes: u64) -> Result<(), ControlError>;
 
-    /// Lets the guest see a folder of the host, whose server may just be starting. Twice is once; but what was served
-    /// by somebody who is gone is taken from the guest, and the guest sees a new one.
-    async fn attach(&self, share: &Share, within: Duration) -> Result<Attached, ControlError>;
+    /// The folders of the host that the guest sees, and where: to be kept with a saved state.
+    async fn shares(&self) -> Result<Vec<Seen>, ControlError>;
+
+    /// Lets the guest see a folder of the host, whose server may just be starting: at a port, or at any that is empty.
+    /// Twice is once; but what was served by somebody who is gone is taken from the guest, and the guest sees a new
+    /// one. Before `load` each folder must be where it was.
+    async fn attach(&self, share: &Share, at: Option<Port>, within: Duration) -> Result<Attached, ControlError>;
 
     /// Ends the VMM, whatever the guest thinks of it. Ok once it is ending.
     async fn quit(&self) -> Result<(), ControlError>;

@@ -89,6 +89,11 @@ fn own() -> BootPlan {
     BootPlan { memory: Memory { backing, ..boot().memory }, shares: folder(), ..restore() }
 }
 
+/// The same after a sleep: its own memory, and a state that is loaded when its folder is attached.
+fn awaited() -> BootPlan {
+    BootPlan { start: Start::Awaiting, ..own() }
+}
+
 fn refused(change: impl FnOnce(&mut BootPlan)) -> PlanRefusal {
     let mut boot = boot();
     change(&mut boot);
@@ -139,6 +144,7 @@ fn the_command_line_of_a_machine_that_was_hibernated() {
 fn the_command_line_of_a_machine_that_sees_folders_of_the_host() {
     check("share-tcg.args", &qemu().plan(&sharing(), &TCG).unwrap());
     check("own-tcg.args", &qemu().plan(&own(), &TCG).unwrap());
+    check("awaited-tcg.args", &qemu().plan(&awaited(), &TCG).unwrap());
 }
 
 #[test]
@@ -164,6 +170,7 @@ fn an_image_and_its_machines_have_the_same_devices() {
     assert_eq!(migrated(restore()), devices);
     assert_eq!(migrated(sharing()), devices);
     assert_eq!(migrated(own()), devices);
+    assert_eq!(migrated(awaited()), devices);
 }
 
 /// Otherwise the address would follow from the order, and one more device would move the others.
@@ -210,6 +217,7 @@ fn memory_that_does_not_fit_the_start_is_refused() {
     assert_eq!(refused(|boot| boot.memory = image.memory.clone()), PlanRefusal::Backing);
     assert_eq!(refused(|boot| boot.start = image.start.clone()), PlanRefusal::Backing);
     assert_eq!(qemu().ingredients(&image, &TCG), Err(PlanRefusal::NotABoot));
+    assert_eq!(refused(|boot| boot.start = Start::Awaiting), PlanRefusal::Backing);
 }
 
 #[test]

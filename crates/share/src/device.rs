@@ -20,7 +20,7 @@ use vhost_user_backend::bitmap::BitmapMmapRegion;
 use vhost_user_backend::{VhostUserBackend, VringMutex, VringState, VringT};
 use virtio_bindings::bindings::virtio_config::VIRTIO_F_VERSION_1;
 use virtio_bindings::bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC};
-use virtio_queue::{DescriptorChain, QueueOwnedT};
+use virtio_queue::{DescriptorChain, QueueOwnedT, QueueT};
 use virtiofsd::descriptor_utils::{Reader, Writer};
 use virtiofsd::server::Server;
 use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryLoadGuard, GuestMemoryMmap};
@@ -31,6 +31,7 @@ use crate::estate::{self, Mark};
 use crate::folder::{Answering, SharedFolder};
 use crate::greeting;
 use crate::plan::Cache;
+use crate::slept;
 use crate::will::Strongbox;
 
 /// One queue for what is urgent (forgetting), one for requests.
@@ -190,7 +191,11 @@ impl VhostUserBackend for Device {
     fn handle_event(&self, queue: u16, events: EventSet, queues: &[Self::Vring], _: usize) -> io::Result<()> {
         self.bequeath(queues);
         match queues.get(usize::from(queue)) {
-            Some(queue) if events == EventSet::IN => self.serve(&mut queue.get_mut()),
+            Some(queue) if events == EventSet::IN => {
+                let mut queue = queue.get_mut();
+                // Stopped since it was kicked: whoever starts it is kicked, too.
+                if queue.get_queue().ready() { self.serve(&mut queue) } else { Ok(()) }
+            }
             Some(_) | None => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
@@ -204,10 +209,10 @@ impl VhostUserBackend for Device {
         if phase != VhostTransferStatePhase::STOPPED {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let folder = Arc::clone(&self.folder);
+        let (folder, since) = (Arc::clone(&self.folder), slept::since());
         // On a thread: the VMM reads or writes the other end only after our answer.
         let handing = std::thread::Builder::new().name("state".to_owned()).spawn(move || match direction {
-            VhostTransferStateDirection::SAVE => folder.save(pipe),
+            VhostTransferStateDirection::SAVE => folder.save(pipe, since),
             VhostTransferStateDirection::LOAD => folder.load(pipe),
         })?;
         *self.handing.lock().unwrap_or_else(PoisonError::into_inner) = Some(handing);
@@ -217,7 +222,9 @@ impl VhostUserBackend for Device {
     fn check_device_state(&self) -> io::Result<()> {
         let handing = self.handing.lock().unwrap_or_else(PoisonError::into_inner).take();
         let ended = handing.ok_or(io::ErrorKind::InvalidInput)?.join();
-        ended.unwrap_or_else(|_| Err(io::Error::other("the thread that hands the state over died")))
+        let ended = ended.unwrap_or_else(|_| Err(io::Error::other("the thread that hands the state over died")));
+        // The VMM does not say why.
+        ended.inspect_err(|error| eprintln!("machine share: cannot hand the state over: {error}"))
     }
 
     fn exit_event(&self, _: usize) -> Option<(EventConsumer, EventNotifier)> {

@@ -3,7 +3,8 @@
 //!
 //! `plan` says what is shown, `rules` what is excluded and guarded, `folder` does what the machine asks, `device`
 //! carries messages between the two, `sandbox` takes from the process what it does not need, `run` is the
-//! process; `watch` tells of what the host changes, but for what the machine did itself (`own`). A share that is
+//! process; `watch` tells of what the host changes, but for what the machine did itself (`own`), and of what it changed
+//! while the machine slept (`slept`). A share that is
 //! killed leaves a `will` of its `estate`, by which the next one answers in its place (`mourner`).
 
 mod device;
@@ -17,6 +18,7 @@ mod plan;
 mod rules;
 mod run;
 mod sandbox;
+mod slept;
 mod sys;
 mod watch;
 mod will;

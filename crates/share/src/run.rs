@@ -143,7 +143,7 @@ fn prepare(plan_file: &Path, strongbox: Option<Arc<Strongbox>>) -> Result<(UnixL
         eprintln!("machine share: goes without {lacking}");
     }
     if let Some(watcher) = watcher {
-        watch::start(root, rules, folder.own_changes(), watcher).trying("watch the folder")?;
+        watch::start(root, rules, (folder.own_changes(), folder.slept()), watcher).trying("watch the folder")?;
     }
     Ok((vmm, Device::new(folder, plan.cache, strongbox)))
 }

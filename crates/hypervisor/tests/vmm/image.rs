@@ -15,7 +15,7 @@ use crate::qemu::{Real, SOON, create_disk};
 crate::promises! {
     machines_of_an_image_go_on_from_it_and_never_write_it, a_restored_machine_gets_a_larger_disk,
     a_state_that_is_not_whole_ends_its_vmm, memory_that_is_missing_or_short_is_named,
-    a_machine_told_to_go_on_while_it_loads_does, only_a_paused_machine_is_saved_and_only_once, a_full_disk_is_told_and_leaves_nothing,
+    a_machine_told_to_go_on_while_it_loads_does, a_vmm_that_waits_for_a_state_loads_it_when_told, only_a_paused_machine_is_saved_and_only_once, a_full_disk_is_told_and_leaves_nothing,
     what_a_vmm_costs_is_known,
 }
 
@@ -152,6 +152,23 @@ async fn a_machine_told_to_go_on_while_it_loads_does() {
     vmm.loaded(&*control, SOON).await.unwrap();
     assert_eq!(control.status().await.unwrap(), VmmStatus::Running);
     control.resize_root(100 << 20).await.unwrap();
+    until_more(&plan.run, 1).await;
+    vmm.kill().await.unwrap();
+}
+
+/// One may attach to it what the machine had.
+async fn a_vmm_that_waits_for_a_state_loads_it_when_told() {
+    let Some(kept) = Kept::new().await else { return };
+    let plan = BootPlan { start: Start::Awaiting, ..kept.restore("awaited").await };
+    let vmm = kept.real.start(&plan).await;
+    let control = kept.real.control(&vmm).await;
+    assert_eq!(control.status().await.unwrap(), VmmStatus::Starting);
+    control.load(&kept.state).await.unwrap();
+    vmm.loaded(&*control, SOON).await.unwrap();
+    assert_eq!((control.status().await.unwrap(), console(&plan.run)), (VmmStatus::Paused, Vec::new()));
+    let twice = control.load(&kept.state).await.unwrap_err();
+    assert!(matches!(twice, ControlError::Refused { .. }), "{twice:?}");
+    control.resume().await.unwrap();
     until_more(&plan.run, 1).await;
     vmm.kill().await.unwrap();
 }

@@ -77,7 +77,7 @@ impl LocalProvider {
     /// Lets the guest see them. Twice is once.
     pub(super) async fn attach(&self, plan: &MachinePlan, control: &dyn Control) -> Result<(), ProviderError> {
         for (place, (mount, share)) in plan.spec.mounts.iter().zip(self.shares(plan)).enumerate() {
-            let attached = control.attach(&share, CONTROL).await;
+            let attached = control.attach(&share, None, CONTROL).await;
             attached.map_err(|error| self.not_served(&plan.id, place, mount, &error))?;
         }
         Ok(())
@@ -97,7 +97,7 @@ impl LocalProvider {
         let control = control.map_err(|error| host_refused("reach the VMM", error))?;
         let run = self.run(machine);
         for (place, (mount, wanted)) in mounts.iter().zip(guest_mounts(mounts)?).enumerate() {
-            let attached = control.attach(&share(&run, place), CONTROL).await;
+            let attached = control.attach(&share(&run, place), None, CONTROL).await;
             let attached = attached.map_err(|error| self.not_served(machine, place, mount, &error))?;
             // Also where nothing is new: an earlier server may have come no further.
             let mounted = tokio::time::timeout(CONTROL, guest.project().mount(&wanted)).await;

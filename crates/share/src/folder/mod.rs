@@ -31,6 +31,7 @@ use self::node::{Known, Node, Nodes};
 use crate::own::{Name, OwnChanges};
 use crate::plan::{Access, Cache, Owner};
 use crate::rules::Rules;
+use crate::slept::Slept;
 
 /// The folder of a share.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(crate) struct SharedFolder {
     kept: Kept,
     /// Where a watcher looks for what the machine did itself.
     own: Arc<OwnChanges>,
+    /// Where it looks for a sleep.
+    slept: Arc<Slept>,
 }
 
 /// Where a file is.
@@ -70,8 +73,8 @@ impl SharedFolder {
             return Err(Errno::NOTDIR.into());
         }
         let nodes = Nodes::new(root, &stat, most);
-        let mut folder =
-            Self { nodes, descriptors, rules, access, owner, cache, kept: Kept::default(), own: Arc::default() };
+        let (kept, own, slept) = (Kept::default(), Arc::default(), Arc::default());
+        let mut folder = Self { nodes, descriptors, rules, access, owner, cache, kept, own, slept };
         folder.guard_targets()?;
         Ok(folder)
     }
@@ -79,6 +82,11 @@ impl SharedFolder {
     /// What the machine changes from now on.
     pub(crate) fn own_changes(&self) -> Arc<OwnChanges> {
         Arc::clone(&self.own)
+    }
+
+    /// Whether the machine slept.
+    pub(crate) fn slept(&self) -> Arc<Slept> {
+        Arc::clone(&self.slept)
     }
 
     /// The machine changed a file.

@@ -145,7 +145,7 @@ impl SharedFolder {
 }
 
 fn found_in(parent: &Node, name: &CStr) -> Found {
-    Found { parent: parent.id, name: name.to_owned() }
+    Found::In { parent: parent.id, name: name.to_owned() }
 }
 
 /// A name is one component of a path, and leads down.

@@ -84,11 +84,13 @@ struct Told {
     used: bool,
 }
 
-/// A name in a folder.
+/// Where it was.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
-    pub(super) parent: u64,
-    pub(super) name: CString,
+pub(super) enum Found {
+    /// A name in a folder that the machine knows.
+    In { parent: u64, name: CString },
+    /// Where a predecessor's file was found again: below the folder of the share.
+    At(Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -144,8 +146,13 @@ impl Nodes {
             }
             told.found.clone()
         };
-        let parent = self.node(found.parent, deepest.checked_sub(1).ok_or(Errno::STALE)?)?;
-        let (file, stat) = super::SharedFolder::find(&parent, &found.name).map_err(|_| Errno::STALE)?;
+        let (file, stat) = match found {
+            Found::In { parent, name } => {
+                let parent = self.node(parent, deepest.checked_sub(1).ok_or(Errno::STALE)?)?;
+                super::SharedFolder::find(&parent, &name).map_err(|_| Errno::STALE)?
+            }
+            Found::At(place) => super::state::open(&self.root, &place).map_err(|_| Errno::STALE)?,
+        };
         let mut table = self.table();
         let told = table.told.get(&id).ok_or(Errno::STALE)?;
         if told.identity != Identity::of(&stat) || told.kind != FileType::from_raw_mode(stat.st_mode) {
@@ -206,26 +213,35 @@ impl Nodes {
         }
     }
 
-    /// How often the machine was told of each file.
+    /// How often the machine was told of each file, and the number that the next one gets.
     pub(super) fn all(&self) -> (u64, Vec<(u64, u64)>) {
         let table = self.table();
         (table.next, table.told.iter().map(|(id, told)| (*id, told.times)).collect())
     }
 
-    /// Numbers below are a predecessor's.
-    pub(super) fn number_from(&self, next: u64) {
+    /// Numbers below are a predecessor's, and given to no other file.
+    pub(super) fn number_from(&self, next: u64) -> io::Result<()> {
+        if next >= EMPTY_FOLDERS / 2 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a number that is none of ours"));
+        }
         let mut table = self.table();
         table.next = table.next.max(next);
+        Ok(())
     }
 
-    /// As a predecessor numbered it. Without a parent it is not opened again once it was closed.
-    pub(super) fn enter_as(&self, id: u64, times: u64, file: OwnedFd, stat: &Stat) {
+    /// As a predecessor numbered it. Not where its number, or its file, is another's.
+    pub(super) fn enter_as(&self, (id, times): (u64, u64), file: OwnedFd, stat: &Stat, place: Vec<u8>) -> bool {
         let (identity, kind) = (Identity::of(stat), FileType::from_raw_mode(stat.st_mode));
-        let found = Found { parent: EMPTY_FOLDERS, name: CString::default() };
         let mut table = self.table();
-        table.told.insert(id, Told { times, identity, kind, found, node: None, used: false });
+        let numbered = (ROOT_ID + 1..table.next).contains(&id) && times > 0;
+        let taken = table.told.contains_key(&id) || table.ids.contains_key(&identity);
+        if !numbered || taken || identity == self.root.identity {
+            return false;
+        }
+        table.told.insert(id, Told { times, identity, kind, found: Found::At(place), node: None, used: false });
         table.ids.insert(identity, id);
         table.open(id, file, self.most);
+        true
     }
 
     /// The machine began anew and knows nothing. Numbers are not given twice.

@@ -4,8 +4,8 @@
 //! ```text
 //! quiet ──a change──▶ settling ──time is up──▶ told ──▶ quiet
 //! ```
-//! One reader at a time: a new one takes the place of the one before, and is first told to look at everything.
-//! Without a reader nothing is kept. A reader that takes nothing for seconds is dropped.
+//! One reader at a time: a new one takes the place of the one before, and is first told to look at everything; the
+//! first after the machine slept, what changed meanwhile. Without a reader nothing is kept. A reader that takes nothing for seconds is dropped.
 
 mod batch;
 mod tree;
@@ -19,16 +19,19 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{ReadFlags, Reader};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags, StatxTimestamp, fstat, openat, openat2, statx,
+};
 use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
 
 use self::batch::{Batch, Kind};
-use self::tree::{Tree, Unwatched};
+use self::tree::{Entry, Tree, Unwatched};
 use crate::folder::Identity;
 use crate::own::{Name, OwnChanges};
 use crate::plan::Watch;
 use crate::rules::{Rules, join};
+use crate::slept::{Moment, Sleep, Slept};
 use crate::sys;
 
 /// How long a reader may take for what it is told.
@@ -44,6 +47,7 @@ pub(crate) struct Watcher {
     sight: Sight,
     rules: Rules,
     own: Arc<OwnChanges>,
+    slept: Arc<Slept>,
     listener: UnixListener,
     reader: Option<UnixStream>,
     settle: Duration,
@@ -72,12 +76,12 @@ struct Seen {
 pub(crate) fn start(
     root: OwnedFd,
     rules: Rules,
-    own: Arc<OwnChanges>,
+    known: (Arc<OwnChanges>, Arc<Slept>),
     (plan, listener): (Watch, UnixListener),
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     std::thread::Builder::new().name("watch".to_owned()).spawn(move || {
-        let ended = Watcher::new(root, rules, own, (&plan, listener)).and_then(Watcher::run);
+        let ended = Watcher::new(root, rules, known, (&plan, listener)).and_then(Watcher::run);
         if let Err(error) = ended {
             eprintln!("machine share: changes of the host are not told any more: {error}");
         }
@@ -89,7 +93,7 @@ impl Watcher {
     fn new(
         root: OwnedFd,
         rules: Rules,
-        own: Arc<OwnChanges>,
+        (own, slept): (Arc<OwnChanges>, Arc<Slept>),
         (plan, listener): (&Watch, UnixListener),
     ) -> io::Result<Self> {
         sys::unshare(UnshareFlags::FS)?;
@@ -101,6 +105,7 @@ impl Watcher {
             sight: Sight::Whole,
             rules,
             own,
+            slept,
             listener,
             reader: None,
             settle,
@@ -108,7 +113,7 @@ impl Watcher {
             since: None,
             sequence: 0,
         };
-        watcher.watch(Vec::new(), None);
+        watcher.watch(Vec::new(), |_| None);
         Ok(watcher)
     }
 
@@ -140,7 +145,10 @@ impl Watcher {
                 reader.set_nonblocking(false)?;
                 reader.set_write_timeout(Some(READER_TAKES))?;
                 self.reader = Some(reader);
-                self.collected.rescan(Vec::new());
+                match self.slept.take() {
+                    Some(sleep) => self.look_back(sleep),
+                    None => self.collected.rescan(Vec::new()),
+                }
                 self.note_sight();
                 self.since = Some(Instant::now());
                 Ok(())
@@ -174,7 +182,7 @@ impl Watcher {
         if seen.flags.contains(ReadFlags::QUEUE_OVERFLOW) {
             self.collected.rescan(Vec::new());
             // Folders may have come that we were not told of.
-            self.watch(Vec::new(), None);
+            self.watch(Vec::new(), |_| None);
         } else if seen.flags.contains(ReadFlags::IGNORED) {
             self.tree.forget_watch(seen.watch);
         } else if let Some(folder) = self.tree.place(seen.watch) {
@@ -198,7 +206,7 @@ impl Watcher {
             self.tree.forget(&place);
         }
         if is_folder && came {
-            self.watch(place.clone(), Some(Kind::Created));
+            self.watch(place.clone(), |_| Some(Kind::Created));
         }
         let kind = match (came, went, seen.flags.contains(ReadFlags::MODIFY)) {
             (true, _, _) => Kind::Created,
@@ -209,12 +217,20 @@ impl Watcher {
         self.collected.change(place, kind);
     }
 
-    /// Watches a folder and those below it; what is in them is told as `kind`, where it is new.
-    fn watch(&mut self, place: Vec<u8>, kind: Option<Kind>) {
+    /// What the host did while the machine slept.
+    fn look_back(&mut self, sleep: Sleep) {
+        for place in sleep.lost {
+            self.collected.change(place, Kind::Removed);
+        }
+        self.watch(Vec::new(), |entry| came_to(entry, sleep.since));
+    }
+
+    /// Watches a folder and those below it; `kind` says how each file in them is told.
+    fn watch(&mut self, place: Vec<u8>, kind: impl Fn(&Entry<'_>) -> Option<Kind>) {
         let collected = &mut self.collected;
-        let mut found = |below: Vec<u8>| {
-            if let Some(kind) = kind {
-                collected.change(below, kind);
+        let mut found = |entry: &Entry<'_>| {
+            if let Some(kind) = kind(entry) {
+                collected.change(entry.place.to_vec(), kind);
             }
         };
         if self.tree.watch(place, &self.rules, &mut found) == Err(Unwatched::TooMany) {
@@ -271,6 +287,21 @@ fn found(folder: &OwnedFd, name: &[u8]) -> Option<Stat> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(folder, name, flags, Mode::empty()).ok()?;
     fstat(&file).ok()
+}
+
+/// How a file differs from what it was then. What became of a folder is told of what is in it.
+fn came_to(entry: &Entry<'_>, since: Moment) -> Option<Kind> {
+    let known =
+        statx(entry.folder, entry.name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS | StatxFlags::BTIME).ok()?;
+    let moment = |time: StatxTimestamp| (time.tv_sec, time.tv_nsec);
+    let is_new =
+        StatxFlags::from_bits_retain(known.stx_mask).contains(StatxFlags::BTIME) && moment(known.stx_btime) >= since;
+    let is_file = FileType::from_raw_mode(known.stx_mode.into()) != FileType::Directory;
+    match (is_new, moment(known.stx_ctime) >= since && is_file) {
+        (true, _) => Some(Kind::Created),
+        (false, true) => Some(Kind::Modified),
+        (false, false) => None,
+    }
 }
 
 fn is_folder(stat: &Stat) -> bool {

@@ -52,7 +52,7 @@ impl Stage {
         let folder = SharedFolder::new(root, descriptors, rules.clone(), settings, 1000).unwrap();
         let watch = plan.watch.unwrap();
         let listener = UnixListener::bind(&watch.socket).unwrap();
-        start(path(host.path()), rules, folder.own_changes(), (watch.clone(), listener)).unwrap();
+        start(path(host.path()), rules, (folder.own_changes(), folder.slept()), (watch.clone(), listener)).unwrap();
         let reader = connect(&watch.socket);
         let folder = Answering(Arc::new(folder));
         let mut stage = Self { host, run, folder, reader };
@@ -60,6 +60,12 @@ impl Stage {
         assert_eq!(batch["rescan"], serde_json::json!([""]), "a new reader looks at everything");
         first(&batch);
         stage
+    }
+
+    /// What a new reader is told first.
+    fn first(&mut self) -> Value {
+        self.reader = self.another_reader();
+        self.next()
     }
 
     fn another_reader(&self) -> UnixStream {
@@ -162,6 +168,48 @@ fn what_the_machine_did_is_not_told_and_what_the_host_does_after_it_is() {
     assert_eq!(stage.then(), []);
     fs::write(stage.path("moved"), "by the host").unwrap();
     assert_eq!(stage.then(), [told("moved", "modified")]);
+}
+
+#[test]
+fn what_changed_while_the_machine_slept_the_first_reader_after_it_is_told() {
+    let mut stage = Stage::new(100);
+    for name in ["gone", "replaced", "same"] {
+        fs::write(stage.path("src").join(name), "before").unwrap();
+    }
+    let src = stage.folder.lookup(somebody(), ROOT_ID, c"src").unwrap().inode;
+    for name in [c"a", c"gone", c"replaced", c"same"] {
+        stage.folder.lookup(somebody(), src, name).unwrap();
+    }
+    // What the machine does in the moment before is told, too: this takes longer.
+    stage.then();
+    let mut state = tempfile::tempfile().unwrap();
+    stage.folder.0.save(state.try_clone().unwrap(), crate::slept::since()).unwrap();
+    fs::write(stage.path("src/a"), "changed").unwrap();
+    fs::remove_file(stage.path("src/gone")).unwrap();
+    fs::rename(stage.path("src/replaced"), stage.path("aside")).unwrap();
+    fs::create_dir(stage.path("src/replaced")).unwrap();
+    fs::write(stage.path("src/replaced/new"), "new").unwrap();
+    fs::write(stage.path("target/hidden"), "new").unwrap();
+    // Those who watched before the sleep are gone.
+    stage.then();
+    std::io::Seek::rewind(&mut state).unwrap();
+    stage.folder.0.load(state).unwrap();
+    let first = stage.first();
+    let changes = first["changes"].as_array().unwrap().iter();
+    let mut changes: Vec<_> =
+        changes.map(|change| told(change["path"].as_str().unwrap(), change["kind"].as_str().unwrap())).collect();
+    changes.sort();
+    let expected = [
+        ("aside", "modified"),
+        ("last", "modified"),
+        ("src/a", "modified"),
+        ("src/gone", "removed"),
+        ("src/replaced", "created"),
+        ("src/replaced/new", "created"),
+    ];
+    assert_eq!(changes, expected.map(|(path, kind)| told(path, kind)));
+    assert_eq!(first["rescan"], serde_json::json!([]));
+    assert_eq!(stage.first()["rescan"], serde_json::json!([""]), "it is told once");
 }
 
 #[test]

@@ -18,6 +18,13 @@ pub(super) enum Unwatched {
     TooMany,
 }
 
+/// What is in a folder.
+pub(super) struct Entry<'a> {
+    pub(super) folder: &'a OwnedFd,
+    pub(super) name: &'a [u8],
+    pub(super) place: &'a [u8],
+}
+
 /// All that is watched.
 pub(super) struct Tree {
     root: OwnedFd,
@@ -53,7 +60,7 @@ impl Tree {
         &mut self,
         place: Vec<u8>,
         rules: &Rules,
-        found: &mut dyn FnMut(Vec<u8>),
+        found: &mut dyn FnMut(&Entry<'_>),
     ) -> Result<(), Unwatched> {
         let mut waiting = vec![place];
         while let Some(place) = waiting.pop() {
@@ -68,7 +75,7 @@ impl Tree {
             }
             for (name, is_folder) in entries(&folder).unwrap_or_default() {
                 let below = join(&place, &name);
-                found(below.clone());
+                found(&Entry { folder: &folder, name: &name, place: &below });
                 if is_folder {
                     waiting.push(below);
                 }

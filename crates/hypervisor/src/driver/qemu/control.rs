@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::qmp::{Event, Qmp};
 use super::{root_disk, shares, state};
 use crate::boot_plan::Share;
-use crate::driver::{Attached, Control, ControlError, GuestEnd, VmmStatus};
+use crate::driver::{Attached, Control, ControlError, GuestEnd, Port, Seen, VmmStatus};
 
 /// A QEMU that does not answer these in ten seconds hangs; a busy host makes them take milliseconds.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
@@ -103,8 +103,12 @@ impl Control for QemuControl {
         root_disk::grow(&self.qmp, bytes).await
     }
 
-    async fn attach(&self, share: &Share, within: Duration) -> Result<Attached, ControlError> {
-        shares::attach(&self.qmp, share, within).await
+    async fn shares(&self) -> Result<Vec<Seen>, ControlError> {
+        shares::all(&self.qmp).await
+    }
+
+    async fn attach(&self, share: &Share, at: Option<Port>, within: Duration) -> Result<Attached, ControlError> {
+        shares::attach(&self.qmp, share, at, within).await
     }
 
     async fn quit(&self) -> Result<(), ControlError> {

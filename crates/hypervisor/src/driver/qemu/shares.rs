@@ -9,7 +9,8 @@
 //! ```
 //! A device whose server died stays dead: QEMU does not speak to a new one. The guest lets go of it only when all that
 //! it asked the device is answered, which is the server's affair, not QEMU's.
-//! A device is called by its tag and its port, so that nothing need be remembered of it.
+//! A device is called by its tag and its port, so that nothing need be remembered of it. A machine that sleeps is
+//! loaded only if each is where it was, so whoever saves it asks for that, and says it when it wakes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::control::ANSWER;
 use super::devices::PORTS;
 use super::qmp::Qmp;
 use crate::boot_plan::Share;
-use crate::driver::{Attached, ControlError};
+use crate::driver::{Attached, ControlError, Port, Seen};
 
 const CONNECT: &str = "chardev-add";
 const ATTACH: &str = "device_add";
@@ -38,21 +39,51 @@ const QUEUE: u32 = 1024;
 enum Place {
     /// Its device is there, by this name.
     There(String),
+    /// It is, but not in the port that was asked for.
+    Elsewhere(String),
     /// This port is empty.
     Empty(&'static str),
-    /// No port is.
+    /// No port is, or not the one that was asked for.
     None,
 }
 
 /// Decides by the names of all devices.
-fn place(devices: &BTreeSet<String>, tag: &str) -> Place {
-    let there = PORTS.iter().map(|port| name(tag, port)).find(|name| devices.contains(name));
+fn place(devices: &BTreeSet<String>, tag: &str, at: Option<Port>) -> Place {
+    let there = PORTS.iter().find(|port| devices.contains(&name(tag, port)));
     let is_empty = |port: &&&str| !devices.iter().any(|device| device.ends_with(&format!(".{port}")));
-    match (there, PORTS.iter().find(is_empty)) {
-        (Some(name), _) => Place::There(name),
-        (None, Some(port)) => Place::Empty(port),
-        (None, None) => Place::None,
+    match (there, at) {
+        (Some(port), Some(at)) if numbered(at) != Some(port) => Place::Elsewhere(name(tag, port)),
+        (Some(port), _) => Place::There(name(tag, port)),
+        (None, Some(at)) => PORTS.iter().filter(is_empty).find(|port| numbered(at) == Some(port)).into(),
+        (None, None) => PORTS.iter().find(is_empty).into(),
     }
+}
+
+impl From<Option<&&'static str>> for Place {
+    fn from(port: Option<&&'static str>) -> Self {
+        port.map_or(Self::None, |port| Self::Empty(port))
+    }
+}
+
+/// Its name, if there is such a port.
+fn numbered(port: Port) -> Option<&'static str> {
+    usize::from(port.0).checked_sub(1).and_then(|place| PORTS.get(place).copied())
+}
+
+/// The folders among the names of all devices.
+fn seen(devices: &BTreeSet<String>) -> Vec<Seen> {
+    let each =
+        devices.iter().flat_map(|device| (1..).zip(PORTS).map(move |(number, port)| (device, Port(number), port)));
+    each.filter_map(|(device, port, name)| {
+        let tag = device.strip_suffix(name)?.strip_suffix('.')?;
+        Some(Seen { tag: tag.to_owned(), port })
+    })
+    .collect()
+}
+
+/// The folders that the guest sees.
+pub(super) async fn all(qmp: &Qmp) -> Result<Vec<Seen>, ControlError> {
+    Ok(seen(&devices(qmp).await?))
 }
 
 fn name(tag: &str, port: &str) -> String {
@@ -72,23 +103,28 @@ fn device(name: &str, port: &str, share: &Share) -> Value {
 }
 
 /// Attaches a folder, as soon as somebody serves it. A device that nobody serves any more is taken away first.
-pub(super) async fn attach(qmp: &Qmp, share: &Share, within: Duration) -> Result<Attached, ControlError> {
+pub(super) async fn attach(
+    qmp: &Qmp,
+    share: &Share,
+    at: Option<Port>,
+    within: Duration,
+) -> Result<Attached, ControlError> {
     let deadline = Instant::now() + within;
-    let attached = match place(&devices(qmp).await?, &share.tag) {
+    let attached = match place(&devices(qmp).await?, &share.tag, at) {
         Place::There(name) if is_connected(qmp, &name).await? => return Ok(Attached::Already),
         Place::There(name) => {
             detach(qmp, &name, deadline).await?;
             Attached::Again
         }
-        Place::Empty(_) | Place::None => Attached::New,
+        Place::Elsewhere(_) | Place::Empty(_) | Place::None => Attached::New,
     };
-    match place(&devices(qmp).await?, &share.tag) {
-        Place::There(_) => Ok(Attached::Already),
-        Place::Empty(port) => put_in(qmp, share, port, deadline).await.map(|()| attached),
-        Place::None => {
-            let reason = format!("no port is empty for {}", share.tag);
-            Err(ControlError::Refused { command: ATTACH, reason })
-        }
+    let refused = |reason: String| Err(ControlError::Refused { command: ATTACH, reason });
+    match (place(&devices(qmp).await?, &share.tag, at), at) {
+        (Place::There(_), _) => Ok(Attached::Already),
+        (Place::Elsewhere(name), _) => refused(format!("{} is elsewhere already: {name}", share.tag)),
+        (Place::Empty(port), _) => put_in(qmp, share, port, deadline).await.map(|()| attached),
+        (Place::None, None) => refused(format!("no port is empty for {}", share.tag)),
+        (Place::None, Some(Port(number))) => refused(format!("port {number} is not empty for {}", share.tag)),
     }
 }
 
@@ -166,13 +202,37 @@ mod tests {
 
     #[test]
     fn each_folder_has_a_port_of_its_own_and_keeps_it() {
-        assert_eq!(place(&machine(&[]), "machine0"), Place::Empty("port1"));
-        assert_eq!(place(&machine(&["machine0.port1"]), "machine1"), Place::Empty("port2"));
-        assert_eq!(place(&machine(&["machine0.port2"]), "machine1"), Place::Empty("port1"));
-        assert_eq!(place(&machine(&["machine0.port2"]), "machine0"), Place::There("machine0.port2".to_owned()));
+        let place = |devices: &[&str], tag| place(&machine(devices), tag, None);
+        assert_eq!(place(&[], "machine0"), Place::Empty("port1"));
+        assert_eq!(place(&["machine0.port1"], "machine1"), Place::Empty("port2"));
+        assert_eq!(place(&["machine0.port2"], "machine1"), Place::Empty("port1"));
+        assert_eq!(place(&["machine0.port2"], "machine0"), Place::There("machine0.port2".to_owned()));
         let full = ["machine0.port1", "machine1.port2", "machine2.port3", "machine3.port4"];
-        assert_eq!(place(&machine(&full), "machine4"), Place::None);
-        assert_eq!(place(&machine(&full), "machine3"), Place::There("machine3.port4".to_owned()));
+        assert_eq!(place(&full, "machine4"), Place::None);
+        assert_eq!(place(&full, "machine3"), Place::There("machine3.port4".to_owned()));
+    }
+
+    #[test]
+    fn a_folder_goes_where_it_was_or_nowhere() {
+        let place = |devices: &[&str], at| place(&machine(devices), "machine1", Some(Port(at)));
+        assert_eq!(place(&[], 2), Place::Empty("port2"));
+        assert_eq!(place(&["machine0.port2"], 2), Place::None);
+        assert_eq!(place(&["machine1.port2"], 2), Place::There("machine1.port2".to_owned()));
+        assert_eq!(place(&["machine1.port1"], 2), Place::Elsewhere("machine1.port1".to_owned()));
+        assert_eq!([0, 5, 255].map(|at| place(&[], at)), [Place::None, Place::None, Place::None]);
+    }
+
+    #[test]
+    fn where_folders_are_is_told_and_they_go_there_again() {
+        let devices = machine(&["machine1.port1", "machine0.port3"]);
+        let seen = seen(&devices);
+        let expected =
+            [("machine0", 3), ("machine1", 1)].map(|(tag, port)| Seen { tag: tag.to_owned(), port: Port(port) });
+        assert_eq!(seen, expected);
+        for Seen { tag, port } in &seen {
+            assert!(matches!(place(&devices, tag, Some(*port)), Place::There(_)));
+            assert!(matches!(place(&machine(&[]), tag, Some(*port)), Place::Empty(_)));
+        }
     }
 
     /// In QEMU's own words.

@@ -4,6 +4,7 @@
 mod exclude;
 mod guard;
 mod plain;
+mod sleep;
 
 use std::ffi::CString;
 use std::fs::File;

@@ -201,33 +201,6 @@ fn a_folder_to_read_is_only_read() {
 }
 
 #[test]
-fn a_successor_goes_on_with_the_numbers_of_the_files_that_are_still_themselves() {
-    let stage = Stage::new(&[], &[]);
-    stage.mkdir("a").unwrap();
-    let (kept, replaced, gone) =
-        (stage.make("a/kept").unwrap(), stage.make("replaced").unwrap(), stage.make("gone").unwrap());
-    stage.symlink("nowhere", "link").unwrap();
-    let link = stage.id("link");
-    let state = tempfile::tempfile().unwrap();
-    stage.folder.0.save(state.try_clone().unwrap()).unwrap();
-    stage.folder.destroy();
-    // The old file stays, so that the new one is not given its inode.
-    std::fs::rename(stage.path("replaced"), stage.path("old")).unwrap();
-    std::fs::write(stage.path("replaced"), "").unwrap();
-    std::fs::remove_file(stage.path("gone")).unwrap();
-    let mut state = state;
-    std::io::Seek::rewind(&mut state).unwrap();
-    stage.folder.0.load(state).unwrap();
-    stage.write(kept.inode, b"hello").unwrap();
-    assert_eq!(stage.on_host("a/kept"), "hello");
-    assert_eq!((stage.id("a/kept"), stage.id("link")), (kept.inode, link));
-    for stale in [replaced.inode, gone.inode] {
-        refused_as(stage.folder.getattr(somebody(), stale, None).map(drop), Errno::STALE);
-    }
-    assert!(stage.id("replaced") > gone.inode);
-}
-
-#[test]
 fn more_files_than_descriptors_are_all_known() {
     let mut stage = Stage::new(&[], &[]);
     std::sync::Arc::get_mut(&mut stage.folder.0).unwrap().nodes.most = 8;
