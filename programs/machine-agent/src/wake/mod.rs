@@ -65,10 +65,7 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
         Before::Rested(resting) => (Some(resting), None),
         Before::Woke(which, woken) => (None, (*which == waking.which).then_some(woken)),
     };
-    match &resting {
-        Some(resting) => identity::stir(&resting.chance, &waking.entropy)?,
-        None => identity::stir(&identity::chance()?, &waking.entropy)?,
-    }
+    stir(resting.as_deref().map(AsRef::as_ref), &waking.entropy)?;
     if let (Some(resting), false) = (&mut resting, waking.mounts.is_empty()) {
         // Devices are taken up meanwhile.
         resting.listen();
@@ -103,11 +100,18 @@ pub(crate) async fn wake(world: &World, mut waking: Waking, before: &mut Before)
     Ok(Woken { failed_hooks, mounts, root })
 }
 
+fn stir(resting: Option<&Resting>, entropy: &[u8]) -> Result<(), Failed> {
+    match resting {
+        Some(resting) => identity::stir(&resting.chance, entropy),
+        None => identity::stir(&identity::chance()?, entropy),
+    }
+}
+
 /// It is who it was: but for the time, the chance and the folders of the host nothing is another. Its environment
 /// stays as well. Hooks run once: they hear of every gap in its life.
 async fn go_on(world: &World, mut waking: Waking, before: &Before) -> Result<Woken, Failed> {
     identity::set_time(waking.clock.now())?;
-    identity::stir(&identity::chance()?, &waking.entropy)?;
+    stir(None, &waking.entropy)?;
     let (mounts, root) = (u32::try_from(waking.mounts.len()).ok().filter(|mounts| *mounts > 0), waking.root);
     for place in std::mem::take(&mut waking.mounts) {
         share::ready(place).await?;
