@@ -153,6 +153,16 @@ fn what_cannot_be_is_refused_and_says_what_can() {
     }
     home.ok(&["resume", "a"]);
     assert_eq!(home.state("a"), "running", "one that is stopped starts");
+    home.ok(&["pause", "a"]);
+    let told = home.refused(&["exec", "a", "--", "true"], 125);
+    assert!(told.contains("paused") && told.contains("machine resume a"), "{told}");
+    home.ok(&["resume", "a"]);
+    // What a guest has not written yet is written at a stop, also where it was paused.
+    home.ok(&["exec", "a", "--", "sh", "-c", "echo written > /srv/late"]);
+    home.ok(&["pause", "a"]);
+    home.ok(&["stop", "a"]);
+    home.ok(&["start", "a"]);
+    assert_eq!(home.ok(&["exec", "a", "--", "cat", "/srv/late"]), "written");
     home.ok(&["hibernate", "a"]);
     let told = home.refused(&["pause", "a"], 7);
     assert!(told.contains("hibernated") && told.contains("machine resume a"), "{told}");

@@ -286,8 +286,12 @@ fn not_running(machine: &Machine) -> Refusal {
         Some(open) => Refusal::of_lifecycle(machine_core::state::Why::Busy(open), called, machine.state, open),
         None => {
             let reason = machine.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            let verb = match machine.state {
+                State::Paused | State::Hibernated => "resume",
+                State::Absent | State::Stopped | State::Running | State::Failed | State::Destroyed => "start",
+            };
             Refusal::new(Code::MachineNotReady, format!("machine {called} is {}{reason}", machine.state.word()))
-                .hint(format!("start it with `machine start {called}`"))
+                .hint(format!("{verb} it with `machine {verb} {called}`"))
                 .reason("not_running")
                 .about(called)
         }

@@ -125,7 +125,7 @@ async fn every_refusal_has_its_status_its_code_and_the_requests_id() {
         (&get, "/v1/machines?limit=many", "", 400, "invalid_request", "limit"),
         (&get, "/v1/machines?state=asleep", "", 400, "invalid_request", "asleep"),
         (&get, "/v1/machines/web/logs?kind=other", "", 400, "invalid_request", "kind"),
-        (&post, "/v1/machines/web/hibernate", "", 501, "not_implemented", "/hibernate"),
+        (&post, "/v1/machines/web/fork", "", 501, "not_implemented", "/fork"),
         (&get, "/v1/machines/web/ws?channel=exec", "", 501, "not_implemented", "/ws"),
         (&post, "/v1/templates/build", "{}", 501, "not_implemented", "/v1/templates/build"),
         (&Method::PATCH, "/v1/machines/web", "", 501, "not_implemented", "PATCH"),

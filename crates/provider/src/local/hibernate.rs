@@ -50,6 +50,20 @@ impl LocalProvider {
         Ok(())
     }
 
+    /// One that is paused can write what it has not written only if it runs for that.
+    pub(super) async fn wake_to_power_off(&self, plan: &MachinePlan, vmm: &Vmm) {
+        if plan.from != State::Paused {
+            return;
+        }
+        let woken = async {
+            let control = self.control(vmm).await?;
+            control.resume().await.map_err(|error| host_refused("let the VMM go on", error))
+        };
+        if let Err(error) = woken.await {
+            tracing::warn!(machine = %plan.id, %error, "it was paused, and does not go on");
+        }
+    }
+
     /// Its memory is on the disk, and its VMM gone. One that is being resumed goes back to what was saved.
     pub(super) async fn hibernate(&self, plan: &MachinePlan, progress: &Progress) -> Result<(), ProviderError> {
         let saved = self.saved_launch(plan).await?;

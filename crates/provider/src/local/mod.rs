@@ -158,6 +158,7 @@ impl LocalProvider {
             let begun = Instant::now();
             progress.tell(Report::Begun(Stage::PowerOff));
             if power == Power::OffGently {
+                self.wake_to_power_off(plan, &vmm).await;
                 self.ask_to_power_off(plan, &vmm).await;
             }
             vmm.kill().await.map_err(|error| host_refused("end the VMM", error))?;
