@@ -273,7 +273,7 @@ impl From<ProviderError> for Refusal {
                     .hint("resume it where it was saved, or give the memory up with `machine stop`: its disk is kept"),
                 SavedFault::Unsavable => Self::new(Code::MachineNotReady, message)
                     .reason("cannot_be_saved")
-                    .hint("stop it and start it once; then it can be hibernated"),
+                    .hint("`machine pause` keeps it as it is, in memory; `machine stop` keeps its disk"),
             },
             ProviderError::Network(network) => (*network).into(),
             ProviderError::Folder { .. } => Self::new(Code::MachineNotReady, message)
