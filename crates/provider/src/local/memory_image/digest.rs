@@ -20,6 +20,24 @@ pub(crate) fn of_bytes(bytes: &[u8]) -> Digest {
     finish(Sha256::new_with_prefix(bytes))
 }
 
+/// A line, and below it its digest: a small file that is known to be whole.
+pub(crate) fn seal(line: &str) -> Vec<u8> {
+    format!("{line}\n{}\n", of_bytes(line.as_bytes())).into_bytes()
+}
+
+/// The line of such a file.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub(crate) fn unseal(bytes: &[u8]) -> Result<&str, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text".to_owned())?;
+    let (line, seal) = text.split_once('\n').ok_or("it has no seal")?;
+    match seal.trim_end() == of_bytes(line.as_bytes()).as_str() {
+        true => Ok(line),
+        false => Err("its digest is not its content's".to_owned()),
+    }
+}
+
 /// The digest of a file's content; see the module.
 ///
 /// # Errors

@@ -127,7 +127,7 @@ impl Manifest {
     /// The bytes of its file.
     pub(crate) fn sealed(&self) -> Vec<u8> {
         let text = serde_json::to_string(self).expect("a manifest's maps have text keys");
-        format!("{text}\n{}\n", digest::of_bytes(text.as_bytes())).into_bytes()
+        digest::seal(&text)
     }
 
     /// Reads the bytes of its file back.
@@ -135,12 +135,7 @@ impl Manifest {
     /// # Errors
     /// What is wrong with them, for people.
     pub(crate) fn open(bytes: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(bytes).map_err(|_| "it is not text".to_owned())?;
-        let (line, seal) = text.split_once('\n').ok_or("it has no seal")?;
-        if seal.trim_end() != digest::of_bytes(line.as_bytes()).as_str() {
-            return Err("its digest is not its content's".to_owned());
-        }
-        let manifest: Self = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let manifest: Self = serde_json::from_str(digest::unseal(bytes)?).map_err(|error| error.to_string())?;
         match manifest.format {
             FORMAT => Ok(manifest),
             other => Err(format!("its format is {other}; this version reads {FORMAT}")),
