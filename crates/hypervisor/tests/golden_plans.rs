@@ -90,7 +90,7 @@ fn own() -> BootPlan {
 }
 
 /// The same after a sleep: its own memory, and a state that is loaded when its folder is attached.
-fn awaited() -> BootPlan {
+fn awaiting_with_own_memory() -> BootPlan {
     BootPlan { start: Start::Awaiting, ..own() }
 }
 
@@ -144,7 +144,7 @@ fn the_command_line_of_a_machine_that_was_hibernated() {
 fn the_command_line_of_a_machine_that_sees_folders_of_the_host() {
     check("share-tcg.args", &qemu().plan(&sharing(), &TCG).unwrap());
     check("own-tcg.args", &qemu().plan(&own(), &TCG).unwrap());
-    check("awaited-tcg.args", &qemu().plan(&awaited(), &TCG).unwrap());
+    check("awaiting-own-tcg.args", &qemu().plan(&awaiting_with_own_memory(), &TCG).unwrap());
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn an_image_and_its_machines_have_the_same_devices() {
     assert_eq!(migrated(restore()), devices);
     assert_eq!(migrated(sharing()), devices);
     assert_eq!(migrated(own()), devices);
-    assert_eq!(migrated(awaited()), devices);
+    assert_eq!(migrated(awaiting_with_own_memory()), devices);
 }
 
 /// Otherwise the address would follow from the order, and one more device would move the others.
